@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The floor: what the same result costs with nothing but ssh.
 
-Push the files to all nodes at once, write the least configuration, start every k3s at the same moment, poll until all nodes are
-Ready. No preparation, no verification, a join token known beforehand: no tool can be faster than its own floor by much.
+Push the files to all nodes at once, write the least configuration, start every k3s at the same moment, poll until
+all nodes are Ready. No preparation, no verification, a join token known beforehand: no tool can be much faster.
 """
 
 from __future__ import annotations

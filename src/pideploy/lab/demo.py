@@ -61,7 +61,7 @@ def main() -> None:
     pideploy("kubernetes", "--hosts", HOSTS, "--k3s-version", version)
     pideploy("status", "--hosts", HOSTS)
     say(
-        "\nThree virtual Pis are a cluster now. What to type next (with the virtual environment active: . .venv/bin/activate):\n"
+        "\nThree virtual Pis are a cluster now. What to type next (after: . .venv/bin/activate):\n"
         "  make demo                                      again: nothing changes\n"
         "  pideploy kubeconfig --cluster red --merge      then: kubectl get nodes\n"
         "  pideploy lab ssh red01                         look inside a node\n"
