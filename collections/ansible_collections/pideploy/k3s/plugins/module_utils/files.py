@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -108,10 +109,8 @@ def write_atomic(root, path, data, mode=0o644):
                 raise
         os.rename(temporary, target)
     except BaseException:
-        try:
+        with contextlib.suppress(OSError):
             os.unlink(temporary)
-        except OSError:
-            pass
         raise
     fsync_dir(folder)
     return True
@@ -119,7 +118,7 @@ def write_atomic(root, path, data, mode=0o644):
 
 def back_up(root, path, suffix=".pideploy.bak"):
     # type: (str, str, str) -> str | None
-    """Copy a file beside itself once (an existing backup is kept: it holds the original) and return the backup's path."""
+    """Copy a file beside itself, once: an existing backup holds the original. Return the backup's path."""
     data = read_bytes(root, path)
     if data is None:
         return None

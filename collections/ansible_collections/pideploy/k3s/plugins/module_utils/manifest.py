@@ -33,7 +33,7 @@ def load(root="/"):
     try:
         data = json.loads(text)
     except ValueError as exc:
-        raise ManifestError("%s is not valid JSON (%s): move it away and run again" % (PATH, exc))
+        raise ManifestError("%s is not valid JSON (%s): move it away and run again" % (PATH, exc)) from exc
     if not isinstance(data, dict):
         raise ManifestError("%s holds no JSON object: move it away and run again" % (PATH,))
     if data.get("schema", SCHEMA) > SCHEMA:
