@@ -3,8 +3,8 @@
 """``python -m bench deploy --nodes 4 --rounds 3`` and ``python -m bench scale --sizes 5,50``.
 
 Every round makes fresh virtual Pis, so that nothing is left from the one before. CPU is the controller's: the command
-and its children, from the operating system's own accounting. Wall clock on a shared machine is noisy: compare figures of
-one run, by their ratio.
+and its children, from the operating system's own accounting. Wall clock on a shared machine is noisy: compare figures
+of one run, by their ratio.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def bench_deploy(options: argparse.Namespace) -> None:
     arch = {"x86_64": "amd64", "aarch64": "arm64"}.get(platform.machine(), platform.machine())
     binary = artifacts.find(options.k3s_version, arch, "binary")
     if binary is None:
-        raise SystemExit(f"error: the cache holds no k3s {options.k3s_version} for {arch}: see 'pideploy artifacts list'")
+        raise SystemExit(f"error: no k3s {options.k3s_version} for {arch} in the cache: see 'pideploy artifacts list'")
     images = artifacts.find(options.k3s_version, arch, "images")
     files = floor.Files(Path(binary.path), Path(images.path) if images else None)
     hosts = f"bench[0-{options.nodes - 1}]"
@@ -150,7 +150,8 @@ def bench_deploy(options: argparse.Namespace) -> None:
     for phase in rounds[0].first.phases:
         print(row(f"  phase {phase}", [r.first.phases[phase] for r in rounds]))
     if options.save:
-        options.save.write_text(json.dumps({"machine": machine(), "rounds": [asdict(r) for r in rounds]}, indent=1) + "\n")
+        raw = {"machine": machine(), "rounds": [asdict(r) for r in rounds]}
+        options.save.write_text(json.dumps(raw, indent=1) + "\n")
 
 
 def bench_scale(options: argparse.Namespace) -> None:
@@ -178,7 +179,7 @@ def main() -> None:
     command = commands.add_parser("deploy", help="first and second run beside the floor, with a real k3s")
     command.add_argument("--nodes", type=int, default=4)
     command.add_argument("--rounds", type=int, default=3)
-    command.add_argument("--flavour", default="ubuntu-24.04", help="a layout that needs no reboot, as the floor has none")
+    command.add_argument("--flavour", default="ubuntu-24.04", help="one that needs no reboot, as the floor has none")
     command.add_argument("--k3s-version", required=True)
     command.add_argument("--save", type=Path, help="write the raw figures as JSON")
     command.set_defaults(run=bench_deploy)
