@@ -17,7 +17,7 @@ import pideploy
 TOP = Path(__file__).resolve().parents[2]
 COLLECTION = TOP / "collections" / "ansible_collections" / "pideploy" / "k3s"
 ROLES = sorted(p for p in (COLLECTION / "roles").iterdir() if p.is_dir())
-BSD = {"hostlist.py", "spec.py", "artifacts.py", "artifacts_fetch.py", "paths.py"}
+BSD = {"hostlist.py", "hostlist_bracket.py", "spec.py", "artifacts.py", "artifacts_fetch.py", "paths.py"}
 
 
 def load(path: Path) -> Any:
@@ -83,7 +83,7 @@ LAYERS = [
     {"errors"},
 ]
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
-SHARED = {"hostlist", "spec", "artifacts", "artifacts_fetch", "paths"}
+SHARED = {"hostlist", "hostlist_bracket", "spec", "artifacts", "artifacts_fetch", "paths"}
 
 
 def imported(path: Path) -> set[str]:
