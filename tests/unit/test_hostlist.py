@@ -9,15 +9,16 @@ from pathlib import Path
 
 import hostlist as python_hostlist
 import pytest
+from ClusterShell.NodeSet import NodeSet
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
 from ansible_collections.pideploy.k3s.plugins.module_utils.hostlist import (
     HostlistError,
     expand,
     fold,
     is_ipv6,
 )
-from ClusterShell.NodeSet import NodeSet
-from hypothesis import assume, given, settings
-from hypothesis import strategies as st
 
 # What cloudmesh-common 5.0.64's Parameter.expand returned when it was run, and must go on returning.
 CLOUDMESH = [
@@ -153,13 +154,13 @@ def test_errors_point_at_the_column(text: str, column: int, message: str, hint: 
     assert error.column == column
     assert hint in error.hint
     assert "\n" not in str(error)
-    assert "column %d" % column in str(error)
+    assert f"column {column}" in str(error)
     assert error.pointer.splitlines()[1].index("^") == column - 1
 
 
 def test_pointer_of_a_long_line_stays_short() -> None:
     with pytest.raises(HostlistError) as caught:
-        expand(",".join("red%d" % number for number in range(500)) + ",red[3-1]")
+        expand(",".join(f"red{number}" for number in range(500)) + ",red[3-1]")
     line, caret = caught.value.pointer.splitlines()
     assert len(line) < 120
     assert line[caret.index("^") :].startswith("3-1]")
@@ -204,7 +205,7 @@ class TestLimit:
 
 
 @pytest.mark.parametrize(
-    "text", ["red[1-100000]", "rack[1-100]node[0001-1000]", ",".join("red%d" % n for n in range(100_000))]
+    "text", ["red[1-100000]", "rack[1-100]node[0001-1000]", ",".join(f"red{n}" for n in range(100_000))]
 )
 def test_speed(text: str) -> None:
     """0.15 s for 100,000 names. CPU time, best of three: the machine may be busy with something else."""
@@ -222,7 +223,14 @@ class TestFiles:
         (tmp_path / "hosts.txt").write_text("\ufeff# the rack\nred  # first\nred[01-02], blue\n@more/b.txt\n")
         (tmp_path / "more" / "b.txt").write_text("green\n@c.txt")
         (tmp_path / "more" / "c.txt").write_text("red#1\n")
-        assert expand("@hosts.txt,last", folder=str(tmp_path)) == "red red01 red02 blue green red#1 last".split()
+        assert expand("@hosts.txt,last", folder=str(tmp_path)) == [
+            "red",
+            *expand("red[01-02]"),
+            "blue",
+            "green",
+            "red#1",
+            "last",
+        ]
         assert expand("@%s" % (tmp_path / "hosts.txt"))[0] == "red"
 
     def test_exclude_a_file(self, tmp_path: Path) -> None:
@@ -310,6 +318,19 @@ def test_is_ipv6() -> None:
     assert not is_ipv6("[fe80::1]")
 
 
+TOO_MANY = ["too many"]
+
+
+def _expand_or_too_many(text: str) -> list[str]:
+    """Our cap counts before duplicates are removed, python-hostlist's afterwards and for each item."""
+    try:
+        return expand(text)
+    except HostlistError as error:
+        if "more than 100000 hosts" in error.message:
+            return TOO_MANY
+        raise
+
+
 # --- properties ------------------------------------------------------------------------------------------------
 
 _words = st.text("abcdefg-.", min_size=1, max_size=5)
@@ -319,10 +340,10 @@ _numbers = st.integers(0, 120).flatmap(lambda n: st.integers(1, 4).map(lambda wi
 @st.composite
 def _ranges(draw: st.DrawFn) -> str:
     low = draw(_numbers)
-    return "%s-%d" % (low, int(low) + draw(st.integers(0, 15)))
+    return f"{low}-{int(low) + draw(st.integers(0, 15))}"
 
 
-_bracket = st.lists(st.one_of(_numbers, _ranges()), min_size=1, max_size=3).map(lambda items: "[%s]" % ",".join(items))
+_bracket = st.lists(st.one_of(_numbers, _ranges()), min_size=1, max_size=3).map(lambda items: f"[{','.join(items)}]")
 _items = st.lists(st.one_of(_words, _numbers, _bracket), min_size=1, max_size=4).map("".join)
 _lists = st.lists(_items, min_size=1, max_size=5).map(",".join)
 
@@ -338,11 +359,7 @@ def test_same_as_python_hostlist(text: str) -> None:
         expected = python_hostlist.expand_hostlist(text)
     except python_hostlist.BadHostlist:
         assume(False)
-    assume(len(expected) <= 100_000)
-    try:
-        assert expand(text) == expected
-    except HostlistError as error:
-        assert "more than 100000 hosts" in error.message  # we count before duplicates are removed
+    assert _expand_or_too_many(text) in (expected, TOO_MANY)
 
 
 @given(st.text("ab1209[],-! \n:/@", max_size=14))
@@ -355,10 +372,7 @@ def test_accepts_what_cloudmesh_accepted(text: str) -> None:
     except python_hostlist.BadHostlist:
         return
     assume("" not in expected)
-    try:
-        assert expand(text) == expected
-    except HostlistError as error:
-        assert "more than 100000" in error.message
+    assert _expand_or_too_many(text) in (expected, TOO_MANY)
 
 
 @given(st.text(max_size=30))
@@ -367,9 +381,9 @@ def test_any_text_gives_names_or_a_hostlist_error(text: str) -> None:
     try:
         names = expand(text, files=False)
     except HostlistError as error:
-        assert "\n" not in str(error)
-        return
+        names = [str(error)]
     assert all(names)
+    assert not any("\n" in name for name in names)
     assert len(set(names)) == len(names)
 
 
@@ -386,7 +400,7 @@ def test_same_set_as_clustershell(parts: list[tuple[str, int, int, int]]) -> Non
     for prefix, low, more, step in parts:
         high = low + more
         width = len(str(high))
-        items.append("%s[%s-%s/%d]" % (prefix, str(low).zfill(width), str(high).zfill(width), step))
+        items.append(f"{prefix}[{low:0{width}}-{high:0{width}}/{step}]")
     text = ",".join(items)
     assert set(expand(text)) == set(NodeSet(text))
 
@@ -410,5 +424,5 @@ def test_fold_of_expand_is_stable(text: str) -> None:
 
 @given(st.integers(1, 500), st.integers(0, 500), st.integers(1, 5))
 def test_a_run_folds_to_one_range(low: int, more: int, width: int) -> None:
-    names = ["red%s" % str(number).zfill(width) for number in range(low, low + more + 1)]
+    names = [f"red{number:0{width}}" for number in range(low, low + more + 1)]
     assert len(fold(names)) <= len("red[000-0000]") + 2 * width
