@@ -1,0 +1,111 @@
+#!/usr/bin/python
+# -*- coding: utf-8 -*-
+
+# SPDX-FileCopyrightText: 2026 The pideploy authors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+__metaclass__ = type
+
+DOCUMENTATION = r"""
+module: k3s_join_info
+short_description: Read what an agent needs to join this server
+version_added: 0.1.0
+description:
+  - Returns the server's address and the agents' token in its secure form, which lets an agent check the server's CA
+    before it sends anything.
+  - The result holds a secret. Use C(no_log) on the task.
+author: The pideploy authors
+options:
+  node_ip:
+    description: The server's address for a plan, while its configuration does not exist.
+    type: str
+    default: ""
+  data_dir:
+    description: k3s's data folder.
+    type: path
+    default: /var/lib/rancher/k3s
+  root:
+    description: Folder that stands for the node's file system. Below another than V(/), systemd is not asked.
+    type: path
+    default: /
+attributes:
+  check_mode:
+    description: Changes nothing. In check mode a host without a running server gives placeholders instead of an error.
+    support: full
+  diff_mode:
+    description: There is nothing to show.
+    support: none
+"""
+
+EXAMPLES = r"""
+- name: Read the join secret
+  pideploy.k3s.k3s_join_info:
+  delegate_to: "{{ groups['k3s_server'] | first }}"
+  run_once: true
+  no_log: true
+  register: join
+"""
+
+RETURN = r"""
+available:
+  description: Whether the server can be joined now. False only in check mode.
+  type: bool
+  returned: success
+server_url:
+  description: Where agents reach the server.
+  type: str
+  returned: success
+  sample: https://10.0.0.10:6443
+agent_token:
+  description: The token for agents, C(K10<ca hash>::node:<password>).
+  type: str
+  returned: success
+ca_hash:
+  description: SHA-256 of the server's CA, as k3s computes it.
+  type: str
+  returned: success
+version:
+  description: The server's k3s version from the node's manifest.
+  type: str
+  returned: success
+"""
+
+from ansible.module_utils.basic import AnsibleModule
+
+from ansible_collections.pideploy.k3s.plugins.module_utils import k3s_config, k3s_join, manifest, service, tokens
+
+
+def main():
+    module = AnsibleModule(
+        argument_spec={
+            "node_ip": {"type": "str", "default": ""},
+            "data_dir": {"type": "path", "default": k3s_config.DATA_DIR},
+            "root": {"type": "path", "default": "/"},
+        },
+        supports_check_mode=True,
+    )
+    root, node_ip = module.params["root"], module.params["node_ip"]
+    systemd = service.Systemd(module.run_command, root)
+    try:
+        result = k3s_join.read(root, module.params["data_dir"], node_ip)
+        if systemd.live:
+            state = systemd.show(k3s_config.UNITS["server"])
+            if not state.running:
+                raise k3s_join.JoinError("k3s does not run on this server (%s, %s)" % (state.active, state.sub),
+                                         "look at 'journalctl -u k3s' there, then run again")
+        module.exit_json(changed=False, **result)
+    except k3s_join.JoinError as exc:
+        if module.check_mode:
+            module.exit_json(changed=False, **k3s_join.placeholder(node_ip))
+        module.fail_json(msg=str(exc), hint=exc.hint)
+    except tokens.TokenError as exc:
+        module.fail_json(msg=str(exc), hint=exc.hint)
+    except (service.ServiceError, manifest.ManifestError) as exc:
+        module.fail_json(msg=str(exc))
+
+
+if __name__ == "__main__":
+    main()
