@@ -17,7 +17,18 @@ import pideploy
 TOP = Path(__file__).resolve().parents[2]
 COLLECTION = TOP / "collections" / "ansible_collections" / "pideploy" / "k3s"
 ROLES = sorted(p for p in (COLLECTION / "roles").iterdir() if p.is_dir())
-BSD = {"hostlist.py", "hostlist_bracket.py", "spec.py", "artifacts.py", "artifacts_fetch.py", "paths.py"}
+BSD = {
+    "hostlist.py",
+    "hostlist_bracket.py",
+    "hosts.py",
+    "spec.py",
+    "spec_reader.py",
+    "spec_variables.py",
+    "spec_yaml.py",
+    "artifacts.py",
+    "artifacts_fetch.py",
+    "paths.py",
+}
 
 
 def load(path: Path) -> Any:

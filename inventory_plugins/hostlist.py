@@ -1,0 +1,1 @@
+../collections/ansible_collections/pideploy/k3s/plugins/inventory/hostlist.py
