@@ -29,7 +29,7 @@ TOP = Path(__file__).resolve().parents[2]
 
 
 class Machine:
-    """systemctl and journalctl of a pretended machine; each look at a starting unit takes the next word of ``script``."""
+    """systemctl and journalctl of a pretended machine; each look at a starting unit takes a word of ``script``."""
 
     def __init__(self, root: Path, script: list[str]) -> None:
         self.root, self.script = root, script
@@ -92,7 +92,8 @@ def make(machine: Machine) -> Make:
     def build(**given: Any) -> Node:
         params: dict[str, Any] = {
             "role": "server", "cluster": "red", "node_name": "red", "config": 'node-ip: "10.0.0.1"\n',
-            "secret_config": {}, "unit": "[Unit]\n", "dropin": "", "token": "", "wait": "token", "timeout": 30, "version": "v1.36.4+k3s1",
+            "secret_config": {}, "unit": "[Unit]\n",
+            "dropin": "", "token": "", "wait": "token", "timeout": 30, "version": "v1.36.4+k3s1",
             "sha256": "", "adopt": False, "data_dir": "/var/lib/rancher/k3s", "root": str(machine.root),
         } | given
         systemd = Systemd(machine.run)  # live: the pretended machine answers
