@@ -7,6 +7,7 @@ Progress goes to stderr, so that stdout holds results only; ``JsonLinesReporter`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -45,6 +46,27 @@ class SilentReporter:
 
     def close(self) -> None:
         """Nothing to close."""
+
+
+class GuardedReporter:
+    """A reporter that is dropped when its terminal or pipe is gone: the run goes on without it."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        self._reporter: Reporter | None = reporter
+
+    def event(self, event: Event) -> None:
+        """Pass an event on."""
+        if self._reporter is not None:
+            try:
+                self._reporter.event(event)
+            except OSError:
+                self._reporter = None
+
+    def close(self) -> None:
+        """Close the reporter, if it is still there."""
+        if self._reporter is not None:
+            with contextlib.suppress(OSError):
+                self._reporter.close()
 
 
 class JsonLinesReporter:

@@ -15,11 +15,14 @@ Otherwise a run is what the user's own ``ansible-playbook`` would be, in the sam
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
 import shlex
 import shutil
+import signal
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -150,8 +153,16 @@ def run(
     (artifacts / "stderr").touch(mode=0o600)
     variables = _write_variables(folder, command.extra_vars)
     raised: list[BaseException] = []
+    process = 0
+
+    def canceled() -> bool:
+        if cancel.is_set() and process:
+            _kill_below(process)
+        return cancel.is_set()
 
     def handle(raw: Mapping[str, Any]) -> bool:
+        nonlocal process
+        process = process or int(raw.get("pid") or 0)
         if not raised:
             try:
                 on_event(raw)
@@ -161,7 +172,7 @@ def run(
         return False
 
     try:
-        status, exit_status = _call(command, folder, env, variables, handle, cancel)
+        status, exit_status = _call(command, folder, env, variables, handle, canceled)
     finally:
         (artifacts / "command").unlink(missing_ok=True)
         if variables is not None:
@@ -190,7 +201,7 @@ def _call(
     env: dict[str, str],
     variables: Path | None,
     handle: Callable[[Mapping[str, Any]], bool],
-    cancel: threading.Event,
+    canceled: Callable[[], bool],
 ) -> tuple[str, int]:
     from ansible_runner.interface import init_runner
 
@@ -215,13 +226,14 @@ def _call(
         quiet=True,
         suppress_env_files=True,
         fact_cache_type="",
-        settings={"pexpect_timeout": 1},
-        cancel_callback=cancel.is_set,
+        cancel_callback=canceled,
         event_handler=handle,
         status_handler=_forget_environment,
         envvars=env,
         **{k: v for k, v in options.items() if v is not None},
     )
+    # Runner drops its keyword `settings` when there is no file env/settings, and so it is said here.
+    runner.config.pexpect_timeout = 1
     # Runner starts from the whole environment of this process: keep ours and what runner itself has set.
     inherited = {k for k, v in os.environ.items() if k not in env and runner.config.env.get(k) == v}
     runner.config.env = {k: v for k, v in runner.config.env.items() if k not in inherited}
@@ -235,6 +247,19 @@ def _working_folder(folder: Path) -> Path:
         return Path.cwd()
     except FileNotFoundError:
         return folder
+
+
+def _kill_below(process: int) -> None:
+    """Kill what ``ansible-playbook`` has started: its workers have sessions of their own, so that runner's kill of the
+    process group leaves them to go on with whole tasks, retries included."""
+    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
+    pairs = [(int(pid), int(parent)) for pid, parent in (line.split() for line in listed.splitlines())]
+    below = {process}
+    while more := {pid for pid, parent in pairs if parent in below} - below:
+        below |= more
+    for pid in below - {process}:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _forget_environment(status: Mapping[str, Any], runner_config: Any) -> None:

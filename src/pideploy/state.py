@@ -169,11 +169,11 @@ class ClusterState:
                     entries.append(entry)
         return entries
 
-    def deployed(self) -> bool:
-        """Whether a deploy of this cluster has succeeded since it was last reset."""
+    def deployed(self, digest: str) -> bool:
+        """Whether a deploy of the whole cluster by the spec with this digest succeeded since its last reset."""
         for entry in reversed(self.ledger()):
             if entry.get("ok") and entry.get("verb") in ("deploy", "reset") and not entry.get("limit"):
-                return bool(entry["verb"] == "deploy")
+                return bool(entry["verb"] == "deploy" and entry.get("digest") == digest)
         return False
 
     def known_spec(self) -> Path | None:

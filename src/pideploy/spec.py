@@ -1,0 +1,149 @@
+# SPDX-FileCopyrightText: 2026 The pideploy authors
+# SPDX-License-Identifier: Apache-2.0
+"""``ClusterSpec``: which cluster a run is about, as the wrapper needs it.
+
+The meaning of a ``*.pideploy.yml`` file is in the collection's ``module_utils/spec.py``, which the inventory plugin
+reads as well; this is a thin typed view of what that returns, with its errors as ``PideployError``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import hashlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.pideploy.k3s.plugins.module_utils import hostlist
+from ansible_collections.pideploy.k3s.plugins.module_utils import spec as reader
+from pideploy.errors import PideployError
+from pideploy.state import SPEC_SUFFIX, ClusterState, clusters, write_private
+
+
+@dataclass(frozen=True)
+class ClusterSpec:
+    """A cluster and the file that describes it. ``hosts`` are names as in the hostlist; servers come first."""
+
+    cluster: str
+    file: Path
+    servers: tuple[str, ...]
+    agents: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    #: The digest of the file's text: it tells whether a cluster's description has changed.
+    digest: str = ""
+    raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    group_variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All hosts, servers first."""
+        return (*self.servers, *self.agents)
+
+    @property
+    def state(self) -> ClusterState:
+        """The cluster's state folder."""
+        return ClusterState(self.cluster)
+
+    @classmethod
+    def from_file(cls, path: Path | str) -> ClusterSpec:
+        """Read a spec.
+
+        :raises PideployError: code ``spec`` or ``hostlist``, with line and column where there are some.
+        """
+        file = Path(path).expanduser().absolute()
+        with spec_errors():
+            return cls._of(reader.load(str(file)), file)
+
+    @classmethod
+    def from_hosts(cls, hosts: str, *, save: Path | None = None, **flags: Any) -> ClusterSpec:
+        """Describe a cluster by a hostlist and what the file calls ``servers``, ``user``, ``vars``, …
+
+        The description is written to ``save`` (default: the cluster's state folder), so that the same file serves
+        plain ``ansible-playbook``.
+
+        :raises PideployError: code ``spec`` or ``hostlist``; or the file cannot be written.
+        """
+        with spec_errors():
+            spec = reader.from_flags(hosts=hosts, **{k: v for k, v in flags.items() if v})
+            text = reader.dump(spec)
+        file = save.expanduser().absolute() if save else ClusterState(spec.cluster).spec_file
+        if not file.name.endswith(SPEC_SUFFIX):
+            raise PideployError(
+                "usage",
+                f"{file.name} would not be read as a spec: its name has to end in {SPEC_SUFFIX}",
+                hint=f"--save {file.with_name(spec.cluster + SPEC_SUFFIX)}",
+            )
+        if save and file.exists() and file.read_text() != text:
+            raise PideployError("usage", f"{file} exists and says something else", hint=f"use it: -f {file}")
+        try:
+            if save is None:
+                ClusterState(spec.cluster).create()
+            if not file.exists() or file.read_text() != text:
+                write_private(file, text)
+        except OSError as exc:
+            raise PideployError("spec", f"cannot write {file}: {exc.strerror}") from exc
+        with spec_errors():
+            return cls._of(reader.load(str(file)), file)
+
+    @classmethod
+    def of_cluster(cls, cluster: str) -> ClusterSpec:
+        """The spec of a cluster that pideploy has worked on before.
+
+        :raises PideployError: nothing is known of it.
+        """
+        known = ClusterState(cluster).known_spec()
+        if known is None:
+            near = difflib.get_close_matches(cluster, clusters(), 1)
+            raise PideployError(
+                "unknown_cluster",
+                f"no cluster '{cluster}' is known here",
+                hint=f"did you mean {near[0]}?" if near else 'name its hosts: --hosts "red,red[01-02]", or -f FILE',
+            )
+        return cls.from_file(known)
+
+    @classmethod
+    def _of(cls, spec: reader.Spec, file: Path) -> ClusterSpec:
+        servers = tuple(spec.servers)
+        return cls(
+            cluster=spec.cluster,
+            file=file,
+            servers=servers,
+            agents=tuple(h.name for h in spec.hosts if h.name not in servers),
+            warnings=tuple(str(w) for w in spec.warnings),
+            digest=hashlib.sha256(file.read_bytes()).hexdigest(),
+            raw=dict(spec.raw or {}),
+            group_variables=dict(spec.group_variables()),
+        )
+
+    def select(self, limit: str | Sequence[str]) -> tuple[str, ...]:
+        """The hosts of this cluster that a hostlist names, in the cluster's order; ``()`` for an empty one.
+
+        :raises PideployError: a name that is not in the cluster, or a malformed hostlist.
+        """
+        text = limit if isinstance(limit, str) else ",".join(limit)
+        if not text.strip():
+            return ()
+        with spec_errors():
+            names = hostlist.expand(text, files=False)
+        for name in names:
+            if name not in self.hosts:
+                near = difflib.get_close_matches(name, self.hosts, 1)
+                raise PideployError(
+                    "usage",
+                    f"'{name}' is no host of cluster {self.cluster}",
+                    hint=f"did you mean {near[0]}?" if near else f"its hosts: {hostlist.fold(self.hosts)}",
+                )
+        return tuple(h for h in self.hosts if h in set(names))
+
+
+@contextlib.contextmanager
+def spec_errors() -> Iterator[None]:
+    """Turn the collection's errors about hostlists and specs into ``PideployError``."""
+    try:
+        yield
+    except hostlist.HostlistError as exc:
+        raise PideployError("hostlist", str(exc), hint=str(exc.hint or "")) from exc
+    except reader.SpecError as exc:
+        raise PideployError("spec", str(exc), hint=str(exc.hint or "")) from exc
