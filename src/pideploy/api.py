@@ -25,7 +25,7 @@ from typing import Any, Final, Literal
 from pideploy import kubeconfig, runner
 from pideploy.collector import Collector
 from pideploy.errors import PideployError
-from pideploy.events import Event, EventReader, Mask, RunFinished, RunStarted
+from pideploy.events import Event, EventReader, Mask, Notice, RunFinished, RunStarted, said
 from pideploy.phases import COLLECTION, PHASES, SITE, Phase
 from pideploy.progress import GuardedReporter, Reporter, SilentReporter
 from pideploy.results import DeployResult
@@ -226,6 +226,8 @@ class Deployer:
         for event in reader.end_phase():
             tell(event)
         now = time.time()
+        if outcome.status == "failed" and not reader.played:
+            tell(Notice(now, "error", self._mask.text(said(outcome.complaint()))))
         tell(RunFinished(now, outcome.status, outcome.exit_status, round(now - began, 3)))
         result = collector.result()
         spec.state.record(_ledger_entry(spec, self._limit, result))

@@ -111,8 +111,6 @@ class Collector:
             and not any(p.status == "failed" or (p.status == "not_run" and p.needed) for p in reports)
             and not any(c.status == "failed" for c in checks)
         )
-        if not ok and not failures and self._errors:
-            failures = [Failure("localhost", self._last_phase(), "", message) for message in self._errors[-1:]]
         hosts = self._host_reports(failures)
         return DeployResult(
             run=self._started.run if self._started else "",
@@ -130,6 +128,7 @@ class Collector:
             findings=self._findings(),
             changes=self._changes,
             warnings=list(dict.fromkeys(self._warnings)),
+            errors=list(dict.fromkeys(self._errors)),
             version=self._version(),
             duration=round(self._finished.duration, 3) if self._finished else 0.0,
             folder=self._started.folder if self._started else "",
@@ -161,9 +160,6 @@ class Collector:
             return list(self._failures)
         failed = {*self._totals.failed, *self._totals.unreachable}
         return [f for f in self._failures if f.host in failed]
-
-    def _last_phase(self) -> str:
-        return self._phase_order[-1] if self._phase_order else ""
 
     def _reports(self, failed_hosts: set[str]) -> list[PhaseReport]:
         if self._wanted:

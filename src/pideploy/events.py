@@ -144,6 +144,11 @@ def one_line(text: str, limit: int = _MESSAGE_LIMIT) -> str:
     return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
+def said(text: str) -> str:
+    """What Ansible printed as a warning or error, as one line without its label."""
+    return re.sub(r"^\[?(WARNING|ERROR)\]?[:!]? ?", "", one_line(text))
+
+
 class Mask:
     """Replaces the values of secrets in texts and in JSON data."""
 
@@ -179,6 +184,8 @@ class EventReader:
         self._phase = ""
         self._phase_began = 0.0
         self._worst: dict[str, Status] = {}
+        #: Whether any play has begun.
+        self.played = False
 
     def feed(self, raw: Mapping[str, Any]) -> list[Event]:
         """The typed events of one runner event; empty for what nobody asks for."""
@@ -195,7 +202,7 @@ class EventReader:
             totals = HostTotals(self._clock(), tuple(data.get("failures") or ()), tuple(data.get("dark") or ()))
             return [*self.end_phase(), totals]
         if name in ("warning", "error"):
-            text = re.sub(r"^\[?(WARNING|ERROR)\]?:? ?!? ?", "", one_line(str(raw.get("stdout") or "")))
+            text = said(str(raw.get("stdout") or ""))
             return [Notice(self._clock(), name, self._mask.text(text))] if text else []
         return []
 
@@ -215,6 +222,7 @@ class EventReader:
         return [event]
 
     def _play(self, name: str) -> list[Event]:
+        self.played = True
         phase = phases.of_play(name)
         if phase == self._phase:
             return []

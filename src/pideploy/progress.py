@@ -197,6 +197,6 @@ def told(event: Event, verbose: bool) -> str:
         if verbose and event.status != "skipped":
             via = f" on {event.ran_on}" if event.ran_on not in ("", event.host) else ""
             return f"  {event.host}: {event.status}: {event.task}{via} ({event.duration:.1f} s)"
-    elif isinstance(event, Notice) and (verbose or event.level == "error"):
+    elif isinstance(event, Notice) and verbose:
         return f"{event.level}: {event.message}"
     return ""

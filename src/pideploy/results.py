@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any, Literal
 
-from pideploy import errors
+from pideploy.errors import OK, PideployError
 
 PhaseStatus = Literal["ok", "changed", "failed", "not_run"]
 CheckStatus = Literal["passed", "failed", "not_run"]
@@ -119,6 +119,7 @@ class DeployResult:
     findings: Sequence[Finding]
     changes: Sequence[Change]
     warnings: Sequence[str]
+    errors: Sequence[str]
     version: str
     duration: float
     folder: str
@@ -132,22 +133,22 @@ class DeployResult:
         error = self.error()
         return {"schema": 1, **shown, "error": error.to_dict() if error else None}
 
-    def error(self) -> errors.PideployError | None:
+    def error(self) -> PideployError | None:
         """The error that this result stands for; None when the run is ok."""
         if self.ok:
             return None
         again = "run the same command again: what is done is found and not done twice"
         if self.status == "interrupted":
-            return errors.PideployError("interrupted", "stopped before the next phase", hint=again)
+            return PideployError("interrupted", "stopped before the next phase", hint=again)
         if self.status == "canceled":
-            return errors.PideployError(
+            return PideployError(
                 "interrupted",
                 "stopped at once; what was running on a host may go on there until it ends",
                 hint=again,
             )
         broken = sorted({f.host for f in self.failures if not f.unreachable})
         if self.unreachable and not broken:
-            return errors.PideployError(
+            return PideployError(
                 "unreachable",
                 f"{_count(self.unreachable, 'host')} out of reach: {', '.join(self.unreachable)}",
                 hint="`ssh HOST` must work without a question: is it on, is its name known, is your key in the agent?",
@@ -156,18 +157,20 @@ class DeployResult:
         if broken:
             out = f"; out of reach: {', '.join(self.unreachable)}" if self.unreachable else ""
             message = f"failed on {_count(broken, 'host')}: {', '.join(broken)}{out}"
-            return errors.PideployError("failed", message, hint="", hosts=[*broken, *self.unreachable])
+            return PideployError("failed", message, hint="", hosts=[*broken, *self.unreachable])
+        if self.errors:
+            return PideployError("failed", f"Ansible: {self.errors[-1]}")
         missing = [p for p in self.phases if p.status == "not_run" and p.needed]
         if missing:
             message = "not run: " + "; ".join(f"{p.id} ({p.reason})" for p in missing)
-            return errors.PideployError("not_run", message, hint=f"Ansible's own output is in {self.folder}")
-        return errors.PideployError("failed", "Ansible failed", hint=f"its own output is in {self.folder}")
+            return PideployError("not_run", message, hint=f"Ansible's own output is in {self.folder}")
+        return PideployError("failed", "Ansible failed", hint=f"its own output is in {self.folder}")
 
     @property
     def exit_code(self) -> int:
         """The process exit code: 0 ok, 1 failed, 3 only hosts out of reach, 130 interrupted."""
         error = self.error()
-        return error.exit_code if error else errors.OK
+        return error.exit_code if error else OK
 
 
 def _count(items: Sequence[str], noun: str) -> str:

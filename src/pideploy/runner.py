@@ -92,6 +92,12 @@ class Outcome:
     exit_status: int
     output: Path
 
+    def complaint(self) -> str:
+        """Why Ansible ended before it began to play: its last error, or its last words."""
+        lines = [line.strip() for line in self.output.read_text(errors="replace").splitlines() if line.strip()]
+        errors = [i for i, line in enumerate(lines) if line.startswith(("ERROR", "[ERROR]"))]
+        return " ".join(lines[errors[0] :][:6] if errors else lines[-3:])
+
 
 def environment(stop_file: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
     """The environment of a run, made from ``environ`` (default: this process's own).

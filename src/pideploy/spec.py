@@ -18,8 +18,11 @@ from typing import Any
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import hostlist
 from ansible_collections.pideploy.k3s.plugins.module_utils import spec as reader
+from ansible_collections.pideploy.k3s.plugins.module_utils.hostlist import fold
 from pideploy.errors import PideployError
 from pideploy.state import SPEC_SUFFIX, ClusterState, clusters, write_private
+
+__all__ = ["ClusterSpec", "fold", "spec_errors"]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,7 @@ class ClusterSpec:
                 raise PideployError(
                     "usage",
                     f"'{name}' is no host of cluster {self.cluster}",
-                    hint=f"did you mean {near[0]}?" if near else f"its hosts: {hostlist.fold(self.hosts)}",
+                    hint=f"did you mean {near[0]}?" if near else f"its hosts: {fold(self.hosts)}",
                 )
         return tuple(h for h in self.hosts if h in set(names))
 

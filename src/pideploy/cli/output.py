@@ -73,7 +73,9 @@ def as_error(exc: Exception) -> PideployError | None:
 def show_error(error: PideployError, output: Format) -> None:
     """Print an error: two lines on stderr; for programs an object on stdout as well."""
     if output != Format.text:
-        show_json({"event": "error", "error": error.to_dict()} if output == Format.jsonl else {"error": error.to_dict()})
+        show_json(
+            {"event": "error", "error": error.to_dict()} if output == Format.jsonl else {"error": error.to_dict()}
+        )
     say(styled("error:", fg="red", bold=True) + f" {error.message}")
     if error.hint:
         say(styled("hint:", bold=True) + f" {error.hint}")
@@ -119,4 +121,3 @@ def duration(seconds: float) -> str:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
