@@ -17,18 +17,7 @@ import pideploy
 TOP = Path(__file__).resolve().parents[2]
 COLLECTION = TOP / "collections" / "ansible_collections" / "pideploy" / "k3s"
 ROLES = sorted(p for p in (COLLECTION / "roles").iterdir() if p.is_dir())
-BSD = {
-    "hostlist.py",
-    "hostlist_bracket.py",
-    "hosts.py",
-    "spec.py",
-    "spec_reader.py",
-    "spec_variables.py",
-    "spec_yaml.py",
-    "artifacts.py",
-    "artifacts_fetch.py",
-    "paths.py",
-}
+BSD = re.compile(r"(hostlist|hosts|spec|artifacts|paths)(_\w+)?\.py")
 
 
 def load(path: Path) -> Any:
@@ -78,7 +67,7 @@ def test_licence_line(path: Path) -> None:
     assert match, f"{path} has no SPDX line"
     if path.is_relative_to(TOP / "src"):
         expected = "Apache-2.0"
-    elif path.parent.name == "module_utils" and path.name in BSD:
+    elif path.parent.name == "module_utils" and BSD.fullmatch(path.name):
         expected = "BSD-2-Clause"
     else:
         expected = "GPL-3.0-or-later"
@@ -88,10 +77,11 @@ def test_licence_line(path: Path) -> None:
 # Who may import whom, top to bottom (a file may import its own level and everything below).
 LAYERS = [
     {"cli", "__main__"},
-    {"api"},
-    {"phases", "runner", "kubeconfig", "state", "progress"},
+    {"api", "stream"},
+    {"runner", "kubeconfig", "state", "progress", "spec"},
+    {"collector", "junit"},
     {"results", "events"},
-    {"errors"},
+    {"phases", "errors"},
 ]
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
 SHARED = {"hostlist", "hostlist_bracket", "spec", "artifacts", "artifacts_fetch", "paths"}
@@ -129,8 +119,8 @@ def test_imports_run_downwards(path: Path) -> None:
 
 @pytest.mark.parametrize("path", python_files("src", "collections"), ids=lambda p: str(p.relative_to(TOP)))
 def test_no_file_grows_too_long(path: Path) -> None:
-    # simk3s.py must be one file: it is copied to a node as a program.
-    limit = 1000 if path.name == "simk3s.py" else 400
+    # simk3s.py is copied to a node as one program; modules carry their documentation inside.
+    limit = {"simk3s.py": 1500}.get(path.name, 400)
     assert len(path.read_text().splitlines()) <= limit
 
 
