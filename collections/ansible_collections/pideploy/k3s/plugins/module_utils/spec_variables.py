@@ -6,8 +6,10 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from typing import Any, Iterable
 
+from ansible_collections.pideploy.k3s.plugins.module_utils.artifacts_cache import is_version
 from ansible_collections.pideploy.k3s.plugins.module_utils.spec_yaml import Vault, nearest
 
 ROLES = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles"))
@@ -91,7 +93,9 @@ def check_name(name: str, roles: str = ROLES) -> tuple[str, str] | None:
     Variables that no role claims by its prefix are the user's own.
     """
     options = role_options(roles)
-    if name in options or not any(name.startswith(role + "_") for role in role_names(roles)):
+    own = [role for role in role_names(roles) if name.startswith(role + "_")]
+    # role__x is a role's own, and what a task registers is called x_result.
+    if name in options or not own or any(name.startswith(role + "__") for role in own) or name.endswith("_result"):
         return None
     hint = (
         nearest(name, options) or "Variables that start with a role's name belong to the role; see ansible-doc -t role."
@@ -119,6 +123,7 @@ def check_value(name: str, value: Any, option: dict[str, Any]) -> tuple[str, str
     if isinstance(value, Vault):
         return None
     kind, choices = option.get("type", "str"), option.get("choices")
+    secret = bool(option.get("no_log"))
     if value is None:
         return "'%s' has no value" % name, "Give it one, or remove the line."
     if choices is not None and kind == "str" and value not in choices:
@@ -127,17 +132,28 @@ def check_value(name: str, value: Any, option: dict[str, Any]) -> tuple[str, str
             hint = "YAML reads a bare on, off, yes or no as a boolean. " + hint
         elif isinstance(value, str):
             hint = (nearest(value, choices) + " " + hint).strip()
-        return "'%s' cannot be %s" % (name, _show(value)), hint
+        return "'%s' cannot be %s" % (name, _show(value, secret)), hint
     problem = _check_type(value, kind)
     if problem:
-        return "'%s' must be %s, not %s" % (name, _KINDS.get(kind, kind), _show(value)), problem
+        return "'%s' must be %s, not %s" % (name, _KINDS.get(kind, kind), _show(value, secret)), problem
     if kind == "list" and isinstance(value, list) and option.get("elements"):
         for item in value:
             problem = _check_type(item, option["elements"])
             if problem:
                 wanted = _KINDS.get(option["elements"], option["elements"])
-                return "each item of '%s' must be %s, not %s" % (name, wanted, _show(item)), problem
-    return None
+                return "each item of '%s' must be %s, not %s" % (name, wanted, _show(item, secret)), problem
+    return _check_version(name, value) if name == "k3s_version" else None
+
+
+def _check_version(name: str, value: str) -> tuple[str, str] | None:
+    """Refuse what is neither an exact version nor can be the name of a channel."""
+    if is_version(value) or re.fullmatch(r"[a-z]+|v[0-9]+\.[0-9]+", value):
+        return None
+    hint = "Write an exact version, v1.36.4+k3s1, or a channel: stable, latest, v1.36."
+    for guess in ("v" + value, value + "+k3s1", "v" + value + "+k3s1"):
+        if is_version(guess) or re.fullmatch(r"v[0-9]+\.[0-9]+", guess):
+            return "'%s' of '%s' is no k3s version" % (value, name), "Did you mean '%s'? %s" % (guess, hint)
+    return "'%s' of '%s' is no k3s version" % (value, name), hint
 
 
 _KINDS = {
@@ -151,8 +167,8 @@ _KINDS = {
 }
 
 
-def _show(value: Any) -> str:
-    text = repr(value)
+def _show(value: Any, secret: bool = False) -> str:
+    text = "<hidden>" if secret else repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
 
 
@@ -164,7 +180,7 @@ def _check_type(value: Any, kind: str) -> str:
         if isinstance(value, bool):
             return "YAML reads a bare on, off, yes or no as a boolean: put it in quotes."
         if isinstance(value, (int, float)):
-            return "Put it in quotes, or YAML makes a number of it: '%s'." % value
+            return "YAML reads digits as a number: put it in quotes."
         return "" if isinstance(value, str) else "Write it as one text in quotes."
     if kind == "int":
         good = isinstance(value, int) or (isinstance(value, str) and value.strip().lstrip("+-").isdigit())
