@@ -10,7 +10,6 @@ Pi that boots from the network, and the empty folder below a boot partition that
 from __future__ import annotations
 
 import os
-import re
 from typing import Dict, NamedTuple, Optional, Tuple
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import config_txt, files
@@ -120,7 +119,7 @@ def _pi(root: str, mounted: Dict[str, str]) -> Boot:
     folder = next((f for f in ("/boot/firmware", "/boot") if mounted.get(f) == "vfat" and _has_pi_files(root, f)), "")
     folder = folder or next((f for f in ("/boot/firmware", "/boot") if _has_pi_files(root, f)), "")
     if _netboot(root, mounted) and (not folder or mounted.get(folder) not in _NETWORK_FS):
-        return Boot("network", error="this Pi boots from the network: its kernel command line is kept on the boot server",
+        return Boot("network", error="this Pi boots from the network: its command line is kept on the boot server",
                     hint="add the arguments to the cmdline.txt of this Pi on the TFTP server, reboot, run again")
     for place in ("/boot/firmware", "/boot"):
         if _unmounted(root, place, mounted) and folder in ("", place):
@@ -138,7 +137,7 @@ def _pi(root: str, mounted: Dict[str, str]) -> Boot:
 
     text = read("config.txt") or ""
     try:
-        # A trial boot that runs now is over at the next boot, unless it is accepted: then its files become the live ones.
+        # A trial boot that runs now is over at the next boot, unless it is accepted: then its files are the live ones.
         prefix = config_txt.value(text, "os_prefix", board._replace(tryboot=False), read) or ""
         trial = config_txt.value(text, "os_prefix", board._replace(tryboot=True), read) or ""
         name = config_txt.value(text, "cmdline", board._replace(tryboot=False), read) or "cmdline.txt"

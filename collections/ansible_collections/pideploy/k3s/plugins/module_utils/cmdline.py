@@ -12,9 +12,10 @@ from __future__ import annotations
 import glob
 import os
 import re
-from typing import Iterable, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Iterable, List, Sequence, Tuple
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import bootfile, files
+from ansible_collections.pideploy.k3s.plugins.module_utils.edits import Edit
 
 __metaclass__ = type
 
@@ -29,14 +30,6 @@ class CmdlineError(Exception):
     def __init__(self, message: str, hint: str = "") -> None:
         super().__init__(message)
         self.hint = hint
-
-
-class Edit(NamedTuple):
-    """One file's change; ``before`` is None for a new file."""
-
-    path: str
-    before: Optional[str]
-    after: str
 
 
 def words(line: str) -> List[str]:
@@ -56,6 +49,12 @@ def asked(line: str, wanted: Sequence[str]) -> bool:
             if any(name in _disabled(later) for later in present[last + 1:]):
                 return False
     return True
+
+
+def can_enable(controller: str, wanted: Sequence[str], running: str) -> bool:
+    """Whether the wanted arguments can bring a controller: they name it, or the running kernel was told to leave it."""
+    named = "cgroup_enable=" + controller in wanted or (controller == "memory" and "cgroup_memory=1" in wanted)
+    return named or any(controller in _disabled(word) for word in words(running))
 
 
 def _disabled(word: str) -> List[str]:

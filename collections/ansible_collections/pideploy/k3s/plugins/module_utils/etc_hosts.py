@@ -15,7 +15,7 @@ __metaclass__ = type
 
 BEGIN = "# BEGIN pideploy"
 END = "# END pideploy"
-_BLOCK = re.compile(r"^%s[^\n]*\n(.*?)^%s[^\n]*(?:\n|\Z)" % (re.escape(BEGIN), re.escape(END)), re.MULTILINE | re.DOTALL)
+_BLOCK = re.compile(r"^%s[^\n]*\n(.*?)^%s[^\n]*(?:\n|\Z)" % (BEGIN, END), re.MULTILINE | re.DOTALL)
 
 Entry = Dict[str, Any]
 
@@ -35,7 +35,7 @@ def check(hosts: Sequence[Mapping[str, Any]]) -> List[Entry]:
         try:
             ipaddress.ip_address(address)
         except ValueError:
-            raise HostsError("'%s' is no IP address (hosts entry %s)" % (address, dict(entry)))
+            raise HostsError("'%s' is no IP address (hosts entry %s)" % (address, dict(entry))) from None
         for name in names:
             if not re.match(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?\Z", str(name)):
                 raise HostsError("'%s' is no host name (hosts entry for %s)" % (name, address))
@@ -136,8 +136,8 @@ def cluster_entries(
 ) -> List[Entry]:
     """Return the block for a cluster.
 
-    ``nodes`` are (node name, address) in the order of the inventory; an address is None where the node was not looked at
-    in this run (``--limit``): then what the blocks in ``known`` say of that name is kept.
+    ``nodes`` are (node name, address) in the order of the inventory; an address is None where the node was not looked
+    at in this run (``--limit``): then what the blocks in ``known`` say of that name is kept.
     """
     remembered = {name: str(entry["address"]) for entries in known for entry in entries for name in entry["names"]}
     entries: List[Entry] = []

@@ -11,7 +11,7 @@ import socket
 from typing import Any, List, Mapping, Optional, Sequence
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import etc_hosts, files
-from ansible_collections.pideploy.k3s.plugins.module_utils.cmdline import Edit
+from ansible_collections.pideploy.k3s.plugins.module_utils.edits import Edit
 
 __metaclass__ = type
 
@@ -84,7 +84,7 @@ def plan(root: str, name: str, hosts: Optional[Sequence[Mapping[str, Any]]] = No
     if name and static(root) != name:
         edit(HOSTNAME, name + "\n")
     before = files.read_text(root, HOSTS)
-    if hosts is not None or name and (name != old or name not in etc_hosts.names_of(before or "")):
+    if hosts is not None or (name and (name != old or name not in etc_hosts.names_of(before or ""))):
         edit(HOSTS, etc_hosts.render(before or "127.0.0.1\tlocalhost\n", wanted, old, hosts))
     if os.path.isdir(files.below(root, "/etc/cloud/cloud.cfg.d")):
         if name:

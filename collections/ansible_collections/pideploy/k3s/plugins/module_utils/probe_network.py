@@ -66,7 +66,7 @@ def interfaces(root: str, addresses: str, default_interface: Optional[str]) -> L
 
 
 def probe(root: str, addresses: str, routes: str) -> Dict[str, Any]:
-    """Return ``interfaces`` and ``default`` {interface, address, gateway} from the JSON of ``ip addr``, ``ip route``."""
+    """Return ``interfaces`` and ``default`` {interface, address, gateway} from ``ip -j addr`` and ``ip -j route``."""
     route = default_route(routes)
     found = interfaces(root, addresses, route["interface"])
     address = None

@@ -16,7 +16,7 @@ import re
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import files
-from ansible_collections.pideploy.k3s.plugins.module_utils.cmdline import Edit
+from ansible_collections.pideploy.k3s.plugins.module_utils.edits import Edit, Link
 
 __metaclass__ = type
 
@@ -27,7 +27,8 @@ _RPI_SWAP_GENERATOR = "/usr/lib/systemd/system-generators/rpi-swap-generator"
 _RPI_SWAP_CONFIG = "/etc/rpi/swap.conf"
 ZRAM_CONFIG = "/etc/systemd/zram-generator.conf"
 _ZRAM_FOLDERS = ("/usr/lib/systemd", "/usr/local/lib/systemd", "/run/systemd", "/etc/systemd")
-_ZRAM_GENERATORS = ("/usr/lib/systemd/system-generators/zram-generator", "/lib/systemd/system-generators/zram-generator")
+_ZRAM_GENERATORS = ("/usr/lib/systemd/system-generators/zram-generator",
+                    "/lib/systemd/system-generators/zram-generator")
 _ZRAM_OFF = "# Written by pideploy: an empty file here switches the vendor's off. Delete it and reboot to undo.\n"
 # Owners that are a systemd service: owner -> unit.
 SERVICES = {
@@ -41,18 +42,12 @@ _GENERATED = "/run/systemd/generator"
 
 
 class Area(NamedTuple):
-    """A line of ``/proc/swaps``: device or file, its type, and its size in KiB."""
+    """A line of ``/proc/swaps``: device or file, its type, its size and what is used of it, in KiB."""
 
     name: str
     type: str
     size_kb: int
-
-
-class Link(NamedTuple):
-    """A symbolic link to make (``target``), or to delete (None)."""
-
-    path: str
-    target: Optional[str]
+    used_kb: int = 0
 
 
 class Owner(NamedTuple):
@@ -86,9 +81,10 @@ def active(root: str = "/") -> Tuple[Area, ...]:
     areas = []
     for line in (files.read_text(root, "/proc/swaps") or "").splitlines()[1:]:
         fields = line.split()
-        if len(fields) >= 3:
+        if len(fields) >= 4:
             name = re.sub(r"\\([0-7]{3})", lambda m: chr(int(m.group(1), 8)), fields[0])
-            areas.append(Area(name, fields[1], int(fields[2]) if fields[2].isdigit() else 0))
+            size, used = (int(field) if field.isdigit() else 0 for field in fields[2:4])
+            areas.append(Area(name, fields[1], size, used))
     return tuple(areas)
 
 
@@ -128,7 +124,7 @@ def _settings(text: str) -> Dict[str, Dict[str, str]]:
 
 def _rpi_swap(root: str) -> Optional[Owner]:
     mechanism = ""
-    for path in [_RPI_SWAP_CONFIG] + _names(root, _RPI_SWAP_CONFIG + ".d/*.conf"):
+    for path in [_RPI_SWAP_CONFIG, *_names(root, _RPI_SWAP_CONFIG + ".d/*.conf")]:
         main = _settings(files.read_text(root, path) or "").get("Main", {})
         mechanism = main.get("mechanism", mechanism)
     if mechanism.lower() == "none":
@@ -174,7 +170,7 @@ def _zram_generator(root: str) -> Optional[Owner]:
     if not devices:
         return None
     edits = []
-    for path in [main or ZRAM_CONFIG] + dropins:
+    for path in [main or ZRAM_CONFIG, *dropins]:
         keys = _settings(files.read_text(root, path) or "")
         if path != (main or ZRAM_CONFIG) and not any(name in keys for name in devices):
             continue
@@ -203,9 +199,9 @@ def _fstab(root: str) -> Optional[Owner]:
     lines = before.splitlines(keepends=True)
     for index, line in enumerate(lines):
         fields = line.split()
-        if len(fields) >= 3 and not fields[0].startswith("#") and fields[2] == "swap":
-            if "noauto" not in (fields[3].split(",") if len(fields) > 3 else ()):
-                lines[index] = MARK + line
+        options = fields[3].split(",") if len(fields) > 3 else []
+        if fields[2:3] == ["swap"] and not fields[0].startswith("#") and "noauto" not in options:
+            lines[index] = MARK + line
     after = "".join(lines)
     if after == before:
         return None
@@ -258,6 +254,13 @@ def owner_names(state: State) -> str:
     """Return the owners in one word for people: ``fstab``, ``fstab, rpi-swap``, ``manual`` or ``none``."""
     names = ", ".join(owner.name for owner in state.owners)
     return names or ("manual" if state.active else "none")
+
+
+def fits_into_memory(root: str, areas: Sequence[Area]) -> bool:
+    """Whether what is swapped out fits into the free memory: else switching off would kill programs."""
+    found = re.search(r"^MemAvailable:\s+(\d+) kB", files.read_text(root, "/proc/meminfo") or "", re.MULTILINE)
+    used = sum(area.used_kb for area in areas)
+    return used == 0 or found is None or used < int(found.group(1))
 
 
 def units_to_stop(state: State) -> Sequence[str]:
