@@ -112,19 +112,19 @@ class PlainReporter:
 class RichReporter:
     """For a terminal: a line a phase that stays, and below it one that shows what runs now."""
 
-    def __init__(self, stream: TextIO | None = None, verbose: bool = False, hosts: int = 0) -> None:
+    def __init__(self, stream: TextIO | None = None, verbose: bool = False) -> None:
         from rich.console import Console
         from rich.live import Live
 
+        self._verbose = verbose
+        self._hosts = 0
+        self._phase = self._title = self._task = ""
+        self._began = 0.0
+        self._seen: set[str] = set()
         self._console = Console(file=stream or sys.stderr, highlight=False)
         self._live = Live(
             get_renderable=self._now, console=self._console, refresh_per_second=4, transient=True, redirect_stdout=False
         )
-        self._verbose = verbose
-        self._hosts = hosts
-        self._phase = self._title = self._task = ""
-        self._began = 0.0
-        self._seen: set[str] = set()
 
     def event(self, event: Event) -> None:
         """Print what stays, and change the line that does not."""
@@ -132,11 +132,12 @@ class RichReporter:
 
         if isinstance(event, RunStarted):
             self._hosts = len(event.hosts)
-            self._live.start()
         elif isinstance(event, PhaseStarted):
             self._phase, self._title, self._task = event.phase, event.title, ""
             self._began = time.monotonic()
             self._seen = set()
+            # Not before Ansible was started: the live line has a thread, and a process with threads should not fork.
+            self._live.start()
         elif isinstance(event, TaskStarted):
             self._task = event.task
             self._seen = set()

@@ -1,0 +1,160 @@
+# SPDX-FileCopyrightText: 2026 The pideploy authors
+# SPDX-License-Identifier: Apache-2.0
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from tests.unit import raw_events as raw
+
+from pideploy.events import (
+    Event,
+    EventReader,
+    HostResult,
+    HostTotals,
+    Mask,
+    Notice,
+    PhaseFinished,
+    PhaseStarted,
+    TaskStarted,
+    one_line,
+)
+
+
+def read(events: Iterable[raw.Raw], mask: Mask | None = None) -> list[Event]:
+    ticks = iter(range(1000))
+    reader = EventReader(mask, clock=lambda: float(next(ticks)))
+    return [typed for event in events for typed in reader.feed(event)]
+
+
+def test_plays_of_one_phase_are_one_phase() -> None:
+    events = read(
+        [
+            raw.play("servers: the first"),
+            raw.task("Start it"),
+            raw.result("red", status="changed"),
+            raw.play("servers: the others"),
+            raw.result("red", status="ok"),
+            raw.play("agents: join"),
+            raw.result("red01"),
+            raw.stats(),
+        ]
+    )
+    assert [type(e) for e in events] == [
+        PhaseStarted,
+        TaskStarted,
+        HostResult,
+        HostResult,
+        PhaseFinished,
+        PhaseStarted,
+        HostResult,
+        PhaseFinished,
+        HostTotals,
+    ]
+    finished = events[4]
+    assert isinstance(finished, PhaseFinished)
+    assert (finished.phase, finished.title, finished.changed, finished.ok) == ("servers", "Start the server", 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "counted"),
+    [
+        (["ok", "changed", "ok"], "changed"),
+        (["skipped", "ok"], "ok"),
+        (["skipped"], "skipped"),
+        (["changed", "failed"], "failed"),
+        (["unreachable"], "unreachable"),
+        (["failed", "ok"], "ok"),  # rescued
+    ],
+)
+def test_a_host_counts_once_by_the_worst(statuses: list[str], counted: str) -> None:
+    events = read([raw.play("prepare: x"), *[raw.result("red", status=s) for s in statuses], raw.stats()])
+    finished = next(e for e in events if isinstance(e, PhaseFinished))
+    counts = {s: getattr(finished, s) for s in ("ok", "changed", "failed", "unreachable", "skipped")}
+    assert counts == {s: int(s == counted) for s in counts}
+
+
+def only_result(**options: Any) -> HostResult:
+    events = read([raw.play("prepare: x"), raw.result("red", **options)])
+    found = events[-1]
+    assert isinstance(found, HostResult)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("res", "message"),
+    [
+        ({"msg": "no space left"}, "no space left"),
+        ({"msg": "two\n  lines\twith\x1b[31m colour\x1b[0m and \x07bell"}, "two lines with colour and bell"),
+        ({"msg": ["one", "two"]}, "one; two"),
+        ({}, "failed without a message"),
+        ({"msg": "non-zero return code", "rc": 2, "stderr": "first\nlast words\n"}, "non-zero return code: last words"),
+        (
+            {"msg": "One or more items failed", "results": [{"msg": "fine"}, {"failed": True, "msg": "item 2"}]},
+            "item 2",
+        ),
+        ({"censored": "the output has been hidden"}, "the result is hidden because it holds a secret"),
+    ],
+)
+def test_message_of_a_failure(res: dict[str, Any], message: str) -> None:
+    assert only_result(status="failed", res=res).message == message
+
+
+def test_an_ignored_failure_is_none() -> None:
+    assert only_result(status="failed", res={"msg": "x"}, ignore_errors=True).status == "ok"
+
+
+def test_a_delegated_task_names_where_it_ran() -> None:
+    found = only_result(res={"_ansible_delegated_vars": {"ansible_delegated_host": "red00"}})
+    assert (found.host, found.ran_on) == ("red", "red00")
+
+
+def test_data_of_our_plugins_only() -> None:
+    assert only_result(action="pideploy.k3s.node_facts", res={"a": 1}).data == {"changed": False, "a": 1}
+    assert only_result(action="ansible.builtin.command", res={"a": 1}).data == {}
+
+
+def test_diffs_of_a_task_and_of_its_items() -> None:
+    one, two = {"before": "a", "after": "b"}, {"before": "c", "after": "d"}
+    found = only_result(status="changed", res={"diff": [one, {}], "results": [{"diff": two}]})
+    assert list(found.diff) == [one, two]
+    assert only_result(status="ok", res={"diff": one}).diff == ()
+
+
+def test_json_has_no_raw_data() -> None:
+    shown = only_result(action="pideploy.k3s.node_facts", res={"secret": 1}, status="changed").to_dict()
+    assert shown["event"] == "host_result"
+    assert "data" not in shown
+    assert json.loads(json.dumps(shown)) == {**shown, "diff": []}
+
+
+def test_secrets_are_masked_everywhere() -> None:
+    secret = 'K10abc::server:s"3'
+    mask = Mask([secret, "no"])  # a value this short would blank out words
+    res = {"msg": f"bad token {secret} no", "nested": [{secret: secret}], "diff": {"before": secret, "after": ""}}
+    found = read(
+        [
+            raw.play("servers: x"),
+            raw.task(f"Use {secret}"),
+            raw.result("red", "pideploy.k3s.k3s_node", "changed", res=res),
+            raw.result("red", "pideploy.k3s.k3s_node", "failed", res=res),
+            {"event": "warning", "stdout": f"[WARNING]: {secret}", "event_data": {}},
+        ],
+        mask,
+    )
+    assert secret not in repr(found)
+    assert secret not in repr([e.data for e in found if isinstance(e, HostResult)])
+    assert found[-2].message == "bad token ******** no"  # type: ignore[attr-defined]
+    assert json.dumps(secret)[1:-1] not in mask.text(json.dumps({"a": secret}))
+
+
+def test_notices() -> None:
+    events = read([{"event": "warning", "stdout": "[WARNING]: odd\r\nthing", "event_data": {}}])
+    assert isinstance(events[0], Notice)
+    assert (events[0].level, events[0].message) == ("warning", "odd thing")
+
+
+def test_one_line_is_cut() -> None:
+    assert one_line("x" * 2000) == "x" * 999 + "…"
