@@ -15,9 +15,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
+from tests.unit.release_server import ReleaseServer
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import artifacts, artifacts_cache, artifacts_fetch
-from tests.unit.release_server import ReleaseServer
 
 VERSION = "v1.36.4+k3s1"
 MACHINES = {"amd64": 62, "arm64": 183, "armhf": 40}
@@ -92,7 +92,7 @@ def test_exact_versions(text: str) -> None:
     assert artifacts.is_version(text)
 
 
-@pytest.mark.parametrize("text", ["stable", "v1.36", "v1.36.4", "1.36.4+k3s1", "../v1.36.4+k3s1", "v1.36.4+k3s1/..", ""])
+@pytest.mark.parametrize("text", ["stable", "v1.36", "v1.36.4", "1.36.4+k3s1", "../v1.36.4+k3s1", "v1.36.4+k3s1/x", ""])
 def test_everything_else_is_no_version(text: str) -> None:
     assert not artifacts.is_version(text)
     with pytest.raises(artifacts.ArtifactError):
@@ -133,8 +133,8 @@ def test_the_checksum_file_is_one_that_sha256sum_reads(server: ReleaseServer) ->
     server.release(VERSION, {"k3s": elf("amd64")})
     artifact = download(server)
     checked = subprocess.run(
-        ["sha256sum", "--check", "--strict", "k3s.sha256"], cwd=Path(artifact.path).parent, capture_output=True, text=True,
-        check=False,
+        ["sha256sum", "--check", "--strict", "k3s.sha256"], cwd=Path(artifact.path).parent,
+        capture_output=True, text=True, check=False,
     )
     assert (checked.returncode, checked.stdout) == (0, "k3s: OK\n"), checked.stderr
 
@@ -208,7 +208,7 @@ def test_a_server_without_ranges_starts_over(server: ReleaseServer) -> None:
 
 
 @pytest.mark.parametrize("left", [b"rubbish" * 1000, b"x" * 400_000])
-def test_a_wrong_piece_from_before_costs_one_more_download_only(server: ReleaseServer, cache: Path, left: bytes) -> None:
+def test_a_wrong_piece_from_before_costs_one_download_more(server: ReleaseServer, cache: Path, left: bytes) -> None:
     body = elf("amd64", 300_000)
     server.release(VERSION, {"k3s": body})
     (cache / VERSION).mkdir(parents=True)
@@ -242,7 +242,7 @@ def test_a_busy_server_is_asked_again(server: ReleaseServer) -> None:
 
 
 def test_a_release_that_does_not_exist(server: ReleaseServer) -> None:
-    with pytest.raises(artifacts.NotThere, match="there is no k3s release v1.36.4") as caught:
+    with pytest.raises(artifacts.NotThere, match=r"there is no k3s release v1\.36\.4") as caught:
         download(server)
     assert "releases" in caught.value.hint
     assert len(server.requests) == 1, "a 404 is final"
@@ -376,7 +376,7 @@ def test_tarballs_need_their_upstream_name_and_a_version(tmp_path: Path) -> None
 
 
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(artifacts.ArtifactError, match="there is no file .*/k3s"):
+    with pytest.raises(artifacts.ArtifactError, match=r"there is no file .*/k3s"):
         artifacts.import_file(str(tmp_path / "k3s"))
 
 
