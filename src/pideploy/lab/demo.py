@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import shlex
 import subprocess
 import sys
@@ -36,7 +37,7 @@ def newest_real(arch: str) -> str | None:
     found = artifacts.list_all()
     images = {a.version for a in found if a.kind == "images" and a.arch == arch}
     versions = [a.version for a in found if a.kind == "binary" and a.arch == arch and a.version in images]
-    return max(versions, key=artifacts.version_key, default=None)
+    return max(versions, key=lambda version: [int(part) for part in re.findall(r"\d+", version)], default=None)
 
 
 def choose_version() -> str:
