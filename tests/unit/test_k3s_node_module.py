@@ -66,9 +66,12 @@ class Machine:
             word = self.script.pop(0)
             if word == "active":
                 self.state = self.state._replace(active="active", sub="running", job=False)
-                token = self.root / "var/lib/rancher/k3s/server/token"
-                token.parent.mkdir(parents=True, exist_ok=True)
-                token.write_text(f"K10{HASH}::server:{(self.root / 'etc/rancher/k3s/token').read_text()}")
+                server = self.root / "var/lib/rancher/k3s/server"
+                server.mkdir(parents=True, exist_ok=True)
+                for name, user in (("token", "server"), ("agent-token", "node")):
+                    own = self.root / "etc/rancher/k3s" / name
+                    if own.exists():
+                        (server / name).write_text(f"K10{HASH}::{user}:{own.read_text()}")
             elif word == "ended":
                 self.state = self.state._replace(sub="auto-restart", pid=0, result="exit-code")
 
@@ -233,15 +236,11 @@ def test_an_agent_is_not_waited_for(machine: Machine, make: Make) -> None:
     assert not (machine.root / "etc/rancher/k3s/agent-token").exists()
 
 
-def test_an_agent_without_a_token_is_refused(make: Make) -> None:
-    with pytest.raises(Exception, match="needs the join token"):
-        make(**AGENT | {"token": ""})
-
-
-def test_a_plan_for_a_fresh_agent(make: Make) -> None:
-    node = make(**AGENT | {"token": k3s_config.SET_LATER})
+def test_a_plan_for_a_fresh_agent_and_its_missing_token(make: Make) -> None:
+    node = make(**AGENT | {"token": ""})
     assert node.result()["started"]
-    with pytest.raises(StartError, match="placeholder"):
+    assert node.result()["diff"][0]["after"] == "<set at deploy>\n"
+    with pytest.raises(StartError, match="needs the join token"):
         node.apply()
 
 
@@ -306,6 +305,15 @@ def test_watch_sees_the_old_process_as_old() -> None:
     assert (outcome.verdict, len(seen)) == ("ready", 3)
 
 
+def test_watch_waits_for_a_kubelet_that_ends_after_k3s_said_ready() -> None:
+    on = State(active="active", sub="running", pid=2, invocation="new")
+    states = [on, on, on, on._replace(active="activating", sub="auto-restart", pid=0)]
+    now = iter(range(100))
+    outcome = watch(lambda: states.pop(0), State(), lambda s: True, 50, settle=10, clock=lambda: float(next(now)),
+                    sleep=lambda s: None)
+    assert (outcome.verdict, states) == ("failed", [])
+
+
 def test_watch_sees_a_request_that_systemd_gave_up() -> None:
     outcome = watch(lambda: State(), State(), lambda s: True, 10, sleep=lambda s: None)
     assert outcome.verdict == "failed"
@@ -331,6 +339,8 @@ def test_systemctl_errors_are_told() -> None:
          "reset this node"),
         ('E1122 01:39:17.1 232 run.go:72] err="kubelet is configured to not run on a host using cgroup v1"',
          "cgroup v1", "fail-cgroupv1=false"),
+        ('I1122 server.go:541] "Golang settings" GOTRACEBACK=""\ntime="x" level=fatal msg="Error: failed to parse kubelet '
+         'flag: unknown flag: --no-such"\nI1122 more', "unknown flag: --no-such", "k3s_kubelet_args"),
         ("k3s.service: Main process exited\nlast words", "last words|Main process", ""),
     ],
 )

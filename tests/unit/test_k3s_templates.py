@@ -43,8 +43,9 @@ def render(template: str, role: str = "server", facts: dict[str, Any] | None = N
         "k3s__join": {"server_url": "https://10.0.0.1:6443"},
     } | given
     templar = Templar(loader=DataLoader(), variables=variables)
-    path = ROLE / "templates" / template
-    text = templar.template(trust_as_template("{{ lookup('ansible.builtin.template', '%s') | default('', true) }}" % path))
+    path = str(ROLE / "templates" / template)
+    expression = "{{ lookup('ansible.builtin.template', " + repr(path) + ") | default('', true) }}"
+    text = templar.template(trust_as_template(expression))
     assert isinstance(text, str)
     return text
 

@@ -22,7 +22,7 @@ class JoinError(Exception):
 def placeholder(node_ip: str) -> Dict[str, Any]:
     """Return what a plan shows while there is no server yet."""
     return {"available": False, "server_url": "https://%s:6443" % k3s_config.server_name(node_ip) if node_ip else "",
-            "agent_token": k3s_config.SET_LATER, "ca_hash": "", "version": ""}
+            "agent_token": "", "ca_hash": "", "version": ""}
 
 
 def read(root: str, data_dir: str, node_ip: str = "") -> Dict[str, Any]:

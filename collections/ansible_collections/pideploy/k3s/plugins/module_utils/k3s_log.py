@@ -12,7 +12,7 @@ __metaclass__ = type
 _LOGRUS = re.compile(r'^(?:.*?\s)?time="[^"]*" level=(?P<level>\w+) msg=(?P<msg>"(?:[^"\\]|\\.)*"|\S+)(?P<rest>.*)$')
 _KLOG_FATAL = re.compile(r'^[EF]\d{4} [\d:.]+\s+\d+ (?P<where>\S+\.go:\d+)\] (?P<msg>.*)$')
 _PLAIN = re.compile(
-    r"panic:|Traceback|exec format error|Error:|No space left|status=203/EXEC|Failed to (?:execute|locate)", re.I)
+    r"^panic:|^Traceback \(|exec format error|^Error:|[Nn]o space left|status=203/EXEC|Failed to (?:execute|locate)")
 
 # Words of k3s, kubelet and systemd -> remedy. The first that matches wins.
 _REMEDIES = (
@@ -22,6 +22,8 @@ _REMEDIES = (
     (r"not run on a host using cgroup v1|fail-?cgroupv1",
      "this host uses cgroup v1, which k3s 1.35 and later refuse: set k3s_kubelet_args: [fail-cgroupv1=false], "
      "or boot it with systemd.unified_cgroup_hierarchy=1"),
+    (r"failed to parse (?:kubelet|kube-\w+) flag|unknown flag:",
+     "one of the flags handed on is unknown to that program: look at k3s_kubelet_args"),
     (r"flag provided but not defined: -+(?P<flag>[\w-]+)",
      "this k3s knows no option of that name: look at k3s_server_config, k3s_agent_config and k3s_extra_args"),
     (r"yaml: ", "a file below /etc/rancher/k3s is no valid YAML: look at config.yaml.d/ and registries.yaml"),

@@ -18,6 +18,9 @@ from ansible_collections.pideploy.k3s.plugins.module_utils.service import State,
 
 __metaclass__ = type
 
+# How long a changed configuration has to hold before it counts as taken: the kubelet ends within a few seconds.
+SETTLE = 10.0
+
 
 class StartError(Exception):
     """k3s cannot be started, or ended while starting. ``changed``: whether the node differs from before the run."""
@@ -27,7 +30,8 @@ class StartError(Exception):
     ) -> None:
         super().__init__(message)
         self.hint = hint
-        self.journal = journal.splitlines()[-40:]
+        # k3s prints its whole help before it names a wrong flag; those lines are indented.
+        self.journal = [line for line in journal.splitlines() if line[:1].strip()][-40:]
         self.undone = undone
         self.changed = changed
 
@@ -132,13 +136,11 @@ class Node:
 
     def _agent_token(self) -> Optional[str]:
         token = str(self.params["token"]).strip()
-        if not token:
-            if files.read_text(self.root, k3s_config.TOKEN) is None:
-                raise tokens.TokenError("an agent needs the join token of its server", "read it with k3s_join_info")
-            return None
-        if token != k3s_config.SET_LATER:
+        if token:
             tokens.parse(token)
-        return token
+            return token
+        # In a plan there may be no server yet that could give a token; apply() refuses to go on without.
+        return None if files.read_text(self.root, k3s_config.TOKEN) else k3s_config.SET_LATER
 
     @property
     def changed(self) -> bool:
@@ -166,8 +168,8 @@ class Node:
         :raises StartError: no binary, or k3s did not start; the message holds k3s's own words.
         :raises ServiceError: systemctl refused.
         """
-        if self.params["token"] == k3s_config.SET_LATER:
-            raise StartError("the join token is a placeholder of a plan", "run without check mode")
+        if any(item.text == k3s_config.SET_LATER + "\n" for item in self.wanted):
+            raise StartError("an agent needs the join token of its server", "read it with k3s_join_info")
         if self.binary is None:
             raise StartError("there is no k3s at %s" % k3s_config.BINARY, "run the phase artifacts first")
         if self.params["sha256"] not in ("", self.binary.sha256):
@@ -225,8 +227,10 @@ class Node:
             return False
         if self.params["wait"] != "token":
             return True
-        return (os.path.exists(files.below(self.root, self.params["data_dir"] + "/server/token"))
-                and self._probe(k3s_config.probe_url(self.settings)))
+        # Agents join with the second file, which k3s writes last.
+        folder = files.below(self.root, self.params["data_dir"] + "/server/")
+        written = all(os.path.exists(folder + name) for name in ("token", "agent-token"))
+        return written and self._probe(k3s_config.probe_url(self.settings))
 
     def _follow(self, since: float, former: Dict[str, Any]) -> None:
         restarted = "restart" in self.actions
@@ -234,13 +238,14 @@ class Node:
         if self.params["wait"] != "token" and not (restarted and was_healthy):
             return
         before = self.state if restarted or "start" in self.actions else State()
-        outcome = watch(lambda: self.systemd.show(self.unit), before, self._ready, self.params["timeout"],
+        settle = SETTLE if restarted and was_healthy else 0.0
+        outcome = watch(lambda: self.systemd.show(self.unit), before, self._ready, self.params["timeout"], settle,
                         clock=self._clock, sleep=self._sleep)
         if outcome.verdict == "ready":
             return
         journal = self.systemd.journal(self.unit, since)
         causes = k3s_log.causes(journal)
-        what = "; ".join(causes[:2]) or "systemd says %s (%s)" % (outcome.state.result, outcome.state.sub)
+        what = causes[0] if causes else "systemd says %s (%s)" % (outcome.state.result, outcome.state.sub)
         hint = k3s_log.remedy(causes) or "read 'journalctl -u %s' on the node" % self.unit
         if outcome.verdict == "timeout":
             raise StartError("k3s is still starting after %d s; its last words: %s" % (self.params["timeout"], what),

@@ -134,6 +134,7 @@ def watch(
     before: State,
     ready: Callable[[State], bool],
     timeout: float,
+    settle: float = 0.0,
     poll: float = 0.2,
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -142,10 +143,12 @@ def watch(
 
     ``before`` is the state ahead of the request: as long as the InvocationID is its own, the old process is still there
     and is not asked. A unit with ``Restart=always`` never reads 'failed': a process that ended shows as 'auto-restart',
-    or as a restart counter that grew.
+    or as a restart counter that grew. ``settle``: for how many seconds it has to stay ready, because k3s says ready to
+    systemd before its kubelet has read its flags.
     """
     end = clock() + timeout
     restarts: Optional[int] = None
+    since: Optional[float] = None
     while True:
         state = show()
         fresh = bool(state.invocation) and state.invocation != before.invocation
@@ -155,7 +158,9 @@ def watch(
             if state.active == "failed" or state.sub == "auto-restart" or state.restarts > restarts:
                 return Outcome("failed", state)
             if state.pid and ready(state):
-                return Outcome("ready", state)
+                since = clock() if since is None else since
+                if clock() - since >= settle:
+                    return Outcome("ready", state)
         elif not state.job and state.active in ("inactive", "failed"):
             # systemd gave the request up without a process: a missing mount, a failed condition.
             return Outcome("failed", state)

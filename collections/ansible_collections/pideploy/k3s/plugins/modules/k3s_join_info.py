@@ -60,7 +60,7 @@ server_url:
   returned: success
   sample: https://10.0.0.10:6443
 agent_token:
-  description: The token for agents, C(K10<ca hash>::node:<password>).
+  description: The token for agents, C(K10<ca hash>::node:<password>). Empty where the server is not available.
   type: str
   returned: success
 ca_hash:
