@@ -70,7 +70,7 @@ VERSION = "v1.36.4+sim1"
 CHECKS = [
     {
         "id": "nodes",
-        "title": "All nodes are Ready",
+        "title": "Nodes are Ready",
         "status": "passed",
         "message": "",
         "evidence": [],

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -166,7 +165,7 @@ def _ask_name(cluster: str, delete_data: bool) -> str:
 
     :raises PideployError: there is nobody to ask.
     """
-    if not sys.stdin.isatty():
+    if not options.has_terminal():
         raise PideployError("not_confirmed", f"reset deletes cluster {cluster}", hint="confirm with --yes")
     data = " and all data of its volumes" if delete_data else ""
     return str(typer.prompt(f"This deletes cluster {cluster}{data}. Type its name to go on", err=True)).strip()

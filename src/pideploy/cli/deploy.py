@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -199,7 +198,7 @@ def _confirm_adoption(cluster: str) -> None:
 
     :raises PideployError: there is nobody to ask, or the answer is no.
     """
-    if not sys.stdin.isatty():
+    if not options.has_terminal():
         raise PideployError("not_confirmed", "--adopt takes over what runs on these hosts", hint="confirm with --yes")
     answer: Any = typer.confirm(f"Take over what runs on these hosts into cluster {cluster}?", err=True)
     if not answer:

@@ -168,7 +168,7 @@ def become_password(ask: bool, file: Path | None) -> str | None:
         return given
     if not ask:
         return None
-    if not sys.stdin.isatty():
+    if not has_terminal():
         raise PideployError(
             "usage",
             "there is no terminal to ask for the password on",
@@ -177,6 +177,11 @@ def become_password(ask: bool, file: Path | None) -> str | None:
     import getpass
 
     return getpass.getpass("sudo's password on the hosts: ")
+
+
+def has_terminal() -> bool:
+    """Whether there is somebody to ask."""
+    return sys.stdin.isatty()
 
 
 def reporter(output: Format, verbose: int) -> Reporter:

@@ -79,9 +79,9 @@ def _text(result: DeployResult, verbose: int) -> None:
         if result.verb in ("deploy", "verify") and result.failures and error.code != "interrupted":
             say(f"When that is mended, the same command goes on: {_command()}")
         return
-    put()
     what = {"deploy": "is deployed and verified", "verify": "is verified", "reset": "is deleted"}.get(result.verb)
     if what:
+        put()
         changed = "" if result.changed or result.verb != "deploy" else "; nothing had to be changed"
         put(f"Cluster {styled(result.cluster, bold=True)} {what}, in {duration(result.duration)}{changed}.")
     if result.verb == "deploy":
@@ -113,14 +113,14 @@ def checks(result: DeployResult) -> list[str]:
     words = {"passed": "passed", "failed": "FAILED", "not_run": "not run"}
     rows = [
         [
-            words.get(c.status, c.status),
             c.title or c.id,
+            words.get(c.status, c.status),
             duration(c.duration) if c.status != "not_run" else "",
             c.message,
         ]
         for c in result.checks
     ]
-    lines = table(["CHECK", "", "TIME", ""], rows)
+    lines = table(["CHECK", "RESULT", "TIME", ""], rows)
     for check in result.checks:
         if check.status == "failed":
             lines += [f"  {check.id}: {line}" for line in check.evidence]
