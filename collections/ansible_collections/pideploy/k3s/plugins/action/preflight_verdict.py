@@ -22,8 +22,8 @@ def _group(groups: Mapping[str, list[str]], *names: str) -> list[str]:
     return next((list(groups[name]) for name in names if name in groups), [])
 
 
-def wanted(variables: Mapping[str, Any], role: str) -> dict[str, Any]:
-    """Return what a host is wanted to be, from its variables."""
+def wanted(variables: Mapping[str, Any], role: str, cluster: str) -> dict[str, Any]:
+    """Return what a host is wanted to be, from its variables; ``cluster`` is the name of a cluster without one."""
 
     def text(*names: str) -> str:
         return next((str(variables[name]) for name in names if variables.get(name)), "")
@@ -31,7 +31,7 @@ def wanted(variables: Mapping[str, Any], role: str) -> dict[str, Any]:
     return {
         "role": role,
         "node_name": text("hostname_name", "k3s_node_name"),
-        "cluster": text("k3s_cluster_name") or "k3s",
+        "cluster": text("k3s_cluster_name") or cluster,
         "version": text("k3s_version"),
         "static_address": text("static_ip_address"),
         "node_ip": text("k3s_node_ip"),
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
             }
         )
         hostvars, groups = variables["hostvars"], variables["groups"]
-        servers = set(_group(groups, "k3s_server", "server"))
+        servers = _group(groups, "k3s_server", "server")
         everyone = _group(groups, "k3s_cluster") or [*_group(groups, "server"), *_group(groups, "agent")]
         play = list(args["hosts"] or variables.get("ansible_play_hosts_all") or ())
         everyone = list(dict.fromkeys([*everyone, *play]))
@@ -64,7 +64,8 @@ class ActionModule(ActionBase):
         wants: dict[str, Any] = {}
         for host in everyone:
             own = hostvars[host]
-            wants[host] = wanted(own, "server" if host in servers else "agent")
+            role = "server" if host in servers else "agent"
+            wants[host] = wanted(own, role, (servers or everyone)[0])
             node = (own.get("ansible_facts") or {}).get("pideploy_node")
             if node:
                 facts[host] = node

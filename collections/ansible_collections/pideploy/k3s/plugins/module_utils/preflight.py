@@ -46,12 +46,13 @@ Check = Callable[[Facts, Wanted, Options], Iterator[Tuple[str, str, str, str]]]
 
 def node_name(facts: Facts, wanted: Wanted) -> str:
     """Return the name that the node will have in the cluster."""
-    return str(wanted.get("node_name") or facts["hostname"].partition(".")[0])
+    return str(wanted.get("node_name") or facts["hostname"].lower())
 
 
 def node_address(facts: Facts, wanted: Wanted) -> str:
     """Return the address that the node will be reached by in the cluster; empty where it has none."""
-    return str(wanted.get("node_ip") or facts["default"]["address"] or "")
+    static = str(wanted.get("static_address") or "").partition("/")[0]
+    return str(wanted.get("node_ip") or static or facts["default"]["address"] or "")
 
 
 def _access(facts: Facts, wanted: Wanted, options: Options) -> Iterator[Tuple[str, str, str, str]]:

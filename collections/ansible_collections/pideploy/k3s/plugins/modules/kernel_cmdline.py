@@ -72,6 +72,10 @@ files:
   type: list
   elements: str
   returned: always
+boot_id:
+  description: The boot in which RV(reboot_required) was said. A later boot makes it void.
+  type: str
+  returned: always
 missing:
   description: The controllers that the running kernel lacks.
   type: list
@@ -124,7 +128,7 @@ def main():
     boot = bootfile.locate(root)
     missing = probe_system.cgroup(root, controllers)["missing"]
     result = {"changed": False, "reboot_required": False, "layout": boot.layout, "file": boot.file, "files": [],
-              "missing": missing, "diff": []}
+              "missing": missing, "boot_id": probe_system.ids(root)["boot_id"], "diff": []}
     if controllers and not missing:
         module.exit_json(**result)
     for word in wanted:
@@ -151,7 +155,7 @@ def main():
             module.fail_json(msg="%s; the files were put back (add %s to the kernel's command line yourself)"
                              % (reason, " ".join(wanted)), **dict(result, changed=False))
         edits.note(noted, root, "cmdline", plan, args=list(wanted), file=boot.file,
-                   boot_id=probe_system.ids(root)["boot_id"])
+                   boot_id=result["boot_id"])
         manifest.save(root, noted)
     except OSError as exc:
         edits.put_back(root, plan)

@@ -66,6 +66,10 @@ reboot_required:
   description: Whether an area could not be switched off now, so that it takes a reboot.
   type: bool
   returned: always
+boot_id:
+  description: The boot in which RV(reboot_required) was said. A later boot makes it void.
+  type: str
+  returned: always
 undo:
   description: How to have swap back, one sentence an owner.
   type: list
@@ -123,6 +127,7 @@ def main():
         "was_active": active,
         "active": active,
         "reboot_required": False,
+        "boot_id": probe_system.ids(root)["boot_id"],
         "undo": [owner.undo for owner in state.owners] if wanted_off else [],
         "files": [item.path for item in plan + links] if wanted_off else [],
         "diff": edits.diff(plan, links, root) if wanted_off else [],
@@ -147,9 +152,8 @@ def main():
     else:
         result["active"] = [area.name for area in again.active]
     result["reboot_required"] = bool(result["active"])
-    boot_id = probe_system.ids(root)["boot_id"]
     own = noted.setdefault("swap", {})
-    own["reboot_id"] = boot_id if result["reboot_required"] else ""
+    own["reboot_id"] = result["boot_id"] if result["reboot_required"] else ""
     new = [{"what": "turned swap off (%s)" % owner.name, "undo": owner.undo} for owner in state.owners]
     own["changes"] = [item for item in own.get("changes", []) if item not in new] + new
     try:
