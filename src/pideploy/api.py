@@ -223,6 +223,8 @@ class Deployer:
                 outcome = runner.run(command, folder, on_event, self._cancel)
             finally:
                 self._folder = None
+                self._stop.clear()
+                self._cancel.clear()
         for event in reader.end_phase():
             tell(event)
         now = time.time()

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import pideploy
-from pideploy.cli import cluster, deploy
+from pideploy.cli import cluster, deploy, hosts, spec
 from pideploy.cli.output import EdgeGroup
 
 app = typer.Typer(
@@ -29,6 +29,9 @@ app.command(short_help="Prove that a cluster works.")(deploy.verify)
 app.command(short_help="Show the nodes of a cluster.")(cluster.status)
 app.command(short_help="Fetch what kubectl needs, and merge it.")(cluster.kubeconfig)
 app.command(short_help="Delete a cluster from its hosts.")(cluster.reset)
+app.add_typer(hosts.app, name="hosts")
+app.command(short_help="Write a first spec, with comments.")(spec.init)
+app.command(short_help="Check a spec.")(spec.validate)
 
 
 def _version(wanted: bool) -> None:
