@@ -25,7 +25,8 @@ from typing import Any, Final, Literal
 from pideploy import kubeconfig, runner
 from pideploy.collector import Collector
 from pideploy.errors import PideployError
-from pideploy.events import Event, EventReader, Mask, Notice, RunFinished, RunStarted, said
+from pideploy.event_reader import EventReader, Mask, said
+from pideploy.events import Event, Notice, RunFinished, RunStarted
 from pideploy.phases import COLLECTION, PHASES, SITE, Phase
 from pideploy.progress import GuardedReporter, Reporter, SilentReporter
 from pideploy.results import DeployResult

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 from pideploy import phases
 from pideploy.events import (
@@ -22,6 +22,8 @@ from pideploy.events import (
     PhaseStarted,
     RunFinished,
     RunStarted,
+    Status,
+    worst,
 )
 from pideploy.phases import COLLECTION, Phase
 from pideploy.results import (
@@ -34,17 +36,6 @@ from pideploy.results import (
     Node,
     PhaseReport,
     PhaseStatus,
-)
-
-# Plugins that run on the controller: their results are no host-tasks.
-_ON_CONTROLLER: Final = frozenset(
-    {
-        *(f"ansible.builtin.{n}" for n in ("add_host", "assert", "debug", "fail", "group_by", "meta", "pause")),
-        *(f"ansible.builtin.{n}" for n in ("set_fact", "set_stats", "include_vars", "validate_argument_spec")),
-        *(f"ansible.builtin.{n}" for n in ("import_role", "include_role", "import_tasks", "include_tasks")),
-        f"{COLLECTION}.guard",
-        f"{COLLECTION}.preflight_verdict",
-    }
 )
 
 
@@ -71,7 +62,7 @@ class Collector:
         self._totals: HostTotals | None = None
         self._phase_order: list[str] = []
         self._durations: dict[str, float] = {}
-        self._by_phase: dict[str, dict[str, str]] = {}
+        self._by_phase: dict[str, dict[str, Status]] = {}
         self._failures: list[Failure] = []
         self._changes: list[Change] = []
         self._warnings: list[str] = []
@@ -137,19 +128,15 @@ class Collector:
 
     def _result(self, event: HostResult) -> None:
         hosts = self._by_phase.setdefault(event.phase, {})
-        order = ("skipped", "ok", "changed", "failed", "unreachable")
-        if order.index(event.status) >= order.index(hosts.get(event.host, "skipped")):
-            hosts[event.host] = event.status
-        elif hosts[event.host] in ("failed", "unreachable"):
-            hosts[event.host] = event.status  # a rescue mended it: nothing runs on a host that failed for good
+        hosts[event.host] = worst(hosts.get(event.host), event)
         if event.status in ("failed", "unreachable"):
             lost = event.status == "unreachable"
             self._failures.append(Failure(event.host, event.phase, event.task, event.message, lost))
         elif event.status == "changed":
             self._changes.append(Change(event.host, event.phase, event.task, event.message, event.diff))
-        if event.status != "skipped" and event.action not in _ON_CONTROLLER and event.ran_on != "localhost":
+        if event.on_node and not event.data.get("skipped"):
             ran_on = event.ran_on or event.host
-            self._host_tasks[ran_on] = self._host_tasks.get(ran_on, 0) + (0 if event.data.get("skipped") else 1)
+            self._host_tasks[ran_on] = self._host_tasks.get(ran_on, 0) + 1
         if event.data:
             name = event.action.removeprefix(f"{COLLECTION}.")
             self._data.setdefault(name, {})[event.host] = dict(event.data)

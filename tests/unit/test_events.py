@@ -7,20 +7,18 @@ from collections.abc import Iterable
 from typing import Any
 
 import pytest
-from tests.unit import raw_events as raw
 
+from pideploy.event_reader import EventReader, Mask, one_line
 from pideploy.events import (
     Event,
-    EventReader,
     HostResult,
     HostTotals,
-    Mask,
     Notice,
     PhaseFinished,
     PhaseStarted,
     TaskStarted,
-    one_line,
 )
+from tests.unit import raw_events as raw
 
 
 def read(events: Iterable[raw.Raw], mask: Mask | None = None) -> list[Event]:
@@ -76,6 +74,13 @@ def test_a_host_counts_once_by_the_worst(statuses: list[str], counted: str) -> N
     assert counts == {s: int(s == counted) for s in counts}
 
 
+def test_bookkeeping_on_the_controller_is_nothing_done_to_a_host() -> None:
+    for action in ("ansible.builtin.debug", "ansible.builtin.group_by", "ansible.builtin.assert"):
+        events = read([raw.play("reboot: x"), raw.result("red", action), raw.stats()])
+        finished = next(e for e in events if isinstance(e, PhaseFinished))
+        assert (finished.ok, finished.skipped) == (0, 1)
+
+
 def only_result(**options: Any) -> HostResult:
     events = read([raw.play("prepare: x"), raw.result("red", **options)])
     found = events[-1]
@@ -89,6 +94,7 @@ def only_result(**options: Any) -> HostResult:
         ({"msg": "no space left"}, "no space left"),
         ({"msg": "two\n  lines\twith\x1b[31m colour\x1b[0m and \x07bell"}, "two lines with colour and bell"),
         ({"msg": ["one", "two"]}, "one; two"),
+        ({"msg": "red: says its own name"}, "says its own name"),
         ({}, "failed without a message"),
         ({"msg": "non-zero return code", "rc": 2, "stderr": "first\nlast words\n"}, "non-zero return code: last words"),
         (

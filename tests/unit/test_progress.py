@@ -6,9 +6,9 @@ import io
 import json
 
 import pytest
-from tests.unit import raw_events as raw
 
-from pideploy.events import Event, EventReader, RunFinished, RunStarted
+from pideploy.event_reader import EventReader
+from pideploy.events import Event, RunFinished, RunStarted
 from pideploy.progress import (
     GuardedReporter,
     JsonLinesReporter,
@@ -17,6 +17,7 @@ from pideploy.progress import (
     RichReporter,
     SilentReporter,
 )
+from tests.unit import raw_events as raw
 
 
 def events() -> list[Event]:

@@ -8,13 +8,14 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from tests.unit import raw_events as raw
 
 from pideploy import junit
 from pideploy.collector import Collector
-from pideploy.events import EventReader, RunFinished, RunStarted
+from pideploy.event_reader import EventReader
+from pideploy.events import RunFinished, RunStarted
 from pideploy.phases import PHASES
 from pideploy.results import DeployResult
+from tests.unit import raw_events as raw
 
 AGENTS = ("red01", "red02")
 
@@ -101,6 +102,15 @@ def test_no_agents() -> None:
     agents = next(p for p in result.phases if p.id == "agents")
     assert (agents.status, agents.reason, agents.needed) == ("not_run", "no agents", False)
     assert result.ok
+
+
+def test_no_agents_though_a_play_asserts_something() -> None:
+    events = raw.deploy(agents=())
+    at = next(i for i, e in enumerate(events) if e["event"] == "playbook_on_no_hosts_matched")
+    events.insert(at, raw.result("red", "ansible.builtin.assert"))
+    result = collect(events, agents=())
+    assert result.ok
+    assert phase_states(result)["agents"] == "not_run"
 
 
 @pytest.mark.parametrize("phase", ["guard", "preflight", "artifacts", "servers", "agents", "verify"])
