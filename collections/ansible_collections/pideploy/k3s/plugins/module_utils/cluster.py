@@ -3,7 +3,7 @@
 """Is the cluster what it should be? Nodes, system pods and flannel, judged from the API's own objects.
 
 The judges are pure functions over the JSON of ``kubectl get -o json``; ``Verifier`` asks again until they are content
-or the time is up. A check is ``passed``, ``failed`` or ``not_run``, and says why; a check that did not run never passes.
+or the time is up. A check is ``passed``, ``failed`` or ``not_run``, and says why; one that did not run never passes.
 """
 
 from __future__ import annotations
@@ -271,9 +271,10 @@ class Verifier:
         problems = self.poll(look)
         if problems:
             message = problems[0] if len(problems) == 1 else "%d pods do not run" % len(problems)
-            self.add("system_pods", FAILED, message, problems + self.warnings("kube-system"), began)
+            about = [line.partition(":")[0] for line in problems if ":" in line]
+            self.add("system_pods", FAILED, message, problems + self.events("kube-system", about), began)
         else:
-            self.add("system_pods", PASSED, "%d pods run" % len(seen), [], began)
+            self.add("system_pods", PASSED, "%d pod%s" % (len(seen), "s run" if len(seen) > 1 else " runs"), [], began)
 
     def check_flannel(self) -> None:
         """Wait until flannel has announced every node."""
@@ -289,13 +290,17 @@ class Verifier:
         status, message, _known = outcome[0]
         self.add("flannel", status, message or problems[0], problems, began if status != NOT_RUN else 0.0)
 
-    def warnings(self, namespace: str, limit: int = 6) -> List[str]:
-        """Return the namespace's last warning events, one line each: what Kubernetes itself says went wrong."""
+    def events(self, namespace: str, about: Optional[List[str]] = None, limit: int = 6) -> List[str]:
+        """Return the namespace's last events, one line each: what Kubernetes itself says went wrong.
+
+        Only warnings, unless ``about`` names objects: then everything that happened to these.
+        """
         try:
             events = self.kubectl.items("events", "--namespace=" + namespace)
         except KubectlError as exc:
             return ["events: %s" % exc]
-        events = [e for e in events if e.get("type") == "Warning"]
+        events = [e for e in events
+                  if (e.get("involvedObject", {}).get("name") in about if about else e.get("type") == "Warning")]
         events.sort(key=lambda e: str(e.get("lastTimestamp") or e.get("eventTime") or ""))
         lines = ["event: %s: %s: %s" % (e.get("involvedObject", {}).get("name"), e.get("reason"),
                                         str(e.get("message")).strip()) for e in events]
