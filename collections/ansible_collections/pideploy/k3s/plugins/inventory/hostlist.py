@@ -143,7 +143,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
             text = str(loader.get_text_file_contents(path))
             cluster = spec.parse(text, path, folder=os.path.dirname(path))
         except spec.SpecError as exc:
-            raise AnsibleParserError(" ".join(filter(None, (str(exc) + ".", exc.hint)))) from exc
+            raise AnsibleParserError(" ".join(filter(None, (str(exc) + ".", exc.hint)))) from None
         self._read_config_data(path)
         for warning in cluster.warnings:
             self.display.warning("%s: %s" % (path, warning))

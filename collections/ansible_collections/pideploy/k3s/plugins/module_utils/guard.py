@@ -16,7 +16,7 @@ from ansible_collections.pideploy.k3s.plugins.module_utils.hostlist import Hostl
 MAX_SKEW = 3  # minor versions: https://kubernetes.io/releases/version-skew-policy/#kubelet
 SERVERS_ALLOWED = 1
 
-_EXACT = re.compile(r"v(\d+)\.(\d+)\.(\d+)(?:-[0-9A-Za-z.-]+)?\+([a-z]+)(\d+)")
+_EXACT = re.compile(r"v(\d+)\.(\d+)\.(\d+)(?:-[0-9A-Za-z.-]+)?\+[0-9a-z]*[a-z](\d+)")
 _NODE_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*")
 
 # Variables that are read although no role declares them.
@@ -179,7 +179,7 @@ def _parse_version(text: Any) -> tuple[int, int, int, int] | None:
     match = _EXACT.fullmatch(text) if isinstance(text, str) else None
     if not match:
         return None
-    major, minor, patch, _kind, revision = match.groups()
+    major, minor, patch, revision = match.groups()
     return int(major), int(minor), int(patch), int(revision)
 
 

@@ -9,6 +9,11 @@ import re
 MAX_DIGITS = 63  # the longest DNS label
 
 
+def printable(text: str) -> str:
+    """Return the text on one line, with control characters (a terminal would obey them) written as escapes."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
 class HostlistError(ValueError):
     """A hostlist that cannot be read.
 
@@ -19,8 +24,8 @@ class HostlistError(ValueError):
     def __init__(
         self, message: str, text: str = "", column: int = 0, hint: str = "", source: str = "", line: int = 1
     ) -> None:
-        self.message = message
-        self.text = text
+        self.message = printable(message)
+        self.text = "".join(char if char.isprintable() else " " for char in text)  # columns stay true
         self.column = column
         self.hint = hint
         self.source = source

@@ -9,6 +9,7 @@ import ipaddress
 import re
 
 from ansible_collections.pideploy.k3s.plugins.module_utils.hostlist import is_ipv6
+from ansible_collections.pideploy.k3s.plugins.module_utils.hostlist_bracket import printable
 
 _LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _USER = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]{0,63}\$?")
@@ -20,8 +21,8 @@ class HostError(ValueError):
     """An entry that names no host. ``message`` and ``hint`` are one line each."""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        super().__init__(message)
-        self.message = message
+        self.message = printable(message)
+        super().__init__(self.message)
         self.hint = hint
 
 

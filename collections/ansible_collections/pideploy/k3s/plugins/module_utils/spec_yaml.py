@@ -7,6 +7,8 @@ from __future__ import annotations
 import difflib
 from typing import Any, Iterable
 
+from ansible_collections.pideploy.k3s.plugins.module_utils.hostlist_bracket import printable
+
 MAX_BYTES = 1 << 20
 MAX_VALUES = 100_000  # aliases count each time they are used, so a few lines cannot fill the memory
 MAX_DEPTH = 30
@@ -16,7 +18,7 @@ class SpecError(ValueError):
     """A spec that cannot be used. ``line`` and ``column`` count from 1 and are 0 where there is no text to point at."""
 
     def __init__(self, message: str, line: int = 0, column: int = 0, hint: str = "", source: str = "") -> None:
-        self.message = message
+        self.message = printable(message)
         self.line = line
         self.column = column
         self.hint = hint
@@ -112,6 +114,8 @@ class _Reader:
         self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
         if node.tag in ("!vault", "!vault-encrypted"):
             return Vault(node.value)
+        if node.id != "scalar" and node.tag not in ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", "!unsafe"):
+            raise self.fail(node, "no valid YAML: the tag '%s' is not known here" % node.tag, "Remove it.")
         if node.id == "mapping":
             return self.mapping(node, path)
         if node.id == "sequence":
@@ -123,9 +127,7 @@ class _Reader:
             quotes = 0 if node.style is None else 1
             if node.end_mark.column - node.start_mark.column == len(value) + 2 * quotes:
                 self.document.plain.add(path)
-                self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1)
-                if quotes:
-                    self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 2)
+                self.document.values[path] = (node.start_mark.line + 1, node.start_mark.column + 1 + quotes)
         return value
 
     def mapping(self, node: Any, path: tuple[str | int, ...]) -> dict[str, Any]:
