@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 
 import pytest
+
 from tests.contract.playground import Playground
 
 ROOT = Path(__file__).parents[2]

@@ -16,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.contract.playground import Playground
 
 from pideploy import runner
 from pideploy.errors import PideployError
+from tests.contract.playground import Playground
 
 # What a child of ansible-playbook sees, written by a task on the controller.
 SHOW = """
