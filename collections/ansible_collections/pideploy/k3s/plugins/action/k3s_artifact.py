@@ -25,7 +25,6 @@ __metaclass__ = type
 display = Display()
 
 BINARY = "/usr/local/bin/k3s"
-PUBLIC = ("version", "channel_url", "release_url", "source", "airgap_images", "data_dir", "root")
 
 
 class File:
@@ -184,7 +183,7 @@ class ActionModule(ActionBase):
     @staticmethod
     def _diff(file: File, k3s: dict[str, Any], version: str) -> dict[str, str]:
         before = ""
-        if file.kind == "binary" and k3s.get("installed"):
+        if file.kind == "binary" and k3s.get("sha256"):
             before = "k3s %s, sha256 %s\n" % (k3s.get("version"), k3s.get("sha256"))
         return {"before_header": file.dest, "after_header": file.dest, "before": before,
                 "after": "%s, sha256 %s\n" % (file.words(version), file.sha256)}
@@ -196,7 +195,8 @@ class ActionModule(ActionBase):
             items = self._push(wanted, result)
             answer = self._execute_module(
                 module_name="pideploy.k3s.k3s_artifact",
-                module_args={"files": items, **{name: self._options[name] for name in PUBLIC}}, task_vars=self._vars)
+                module_args={"files": items, "version": result["version"], "root": self._options["root"]},
+                task_vars=self._vars)
             if not answer.get("failed"):
                 result["bytes_pulled"] = answer.get("bytes_pulled", 0)
                 result["files"] = answer.get("files", [])

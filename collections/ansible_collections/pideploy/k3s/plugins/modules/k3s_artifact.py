@@ -164,14 +164,14 @@ def noted(data, item):
     return (k3s.get("images") or {}).get(os.path.basename(item["dest"])) or {}
 
 
-def note(root, item):
-    # type: (str, dict) -> None
-    """Note an installed file in the manifest; version and role there are k3s_node's."""
+def note(root, item, version):
+    # type: (str, dict, str) -> None
+    """Note an installed file in the manifest, so that neither hashing nor ``k3s --version`` is needed to know it."""
     data = manifest.load(root)
     k3s = data.setdefault("k3s", {})
     stamp = k3s_install.stamp(root, item["dest"], item["sha256"])
     if item["kind"] == "binary":
-        k3s.update(stamp)
+        k3s.update(stamp, version=version)
     else:
         k3s["images"] = {os.path.basename(item["dest"]): stamp}
     manifest.save(root, data)
@@ -198,7 +198,7 @@ def apply(module, item, data):
         if item["kind"] == "images":
             drop_other_tarballs(root, item["dest"])
     if not module.check_mode:
-        note(root, item)
+        note(root, item, module.params["version"])
         if item["src"]:
             k3s_install.discard(item["src"])
     entry["diff"] = {

@@ -132,4 +132,5 @@ def _arrived(connection: Any, folder: str, name: str, size: int) -> int:
 
 def read_text(connection: Any, path: str) -> str:
     """A world-readable file of the node; empty where there is none."""
-    return _run(connection, f"cat {shlex.quote(path)} 2>/dev/null || true")
+    text = _run(connection, f'echo "{_MARK}"; cat {shlex.quote(path)} 2>/dev/null || true')
+    return text.partition(_MARK)[2]
