@@ -50,7 +50,9 @@ class Engine:
             done = subprocess.run(argv, input=stdin, capture_output=True, text=True, timeout=timeout, check=False)
         except subprocess.TimeoutExpired as exc:
             raise PideployError(
-                "lab_engine", f"{self.name} {words[0]} gave no answer for {timeout:.0f} s", hint=f"is {self.name} stuck?"
+                "lab_engine",
+                f"{self.name} {words[0]} gave no answer for {timeout:.0f} s",
+                hint=f"is {self.name} stuck?",
             ) from exc
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if line.strip()] or ["no message"]
@@ -115,7 +117,17 @@ class Engine:
         own = ["--systemd=always"] if self.name == "podman" else ["--tmpfs", "/run", "--tmpfs", "/run/lock"]
         modules = ["-v", "/lib/modules:/lib/modules:ro"] if Path("/lib/modules").is_dir() else []
         self.run(
-            *("run", "-d", "--name", name, "--runtime", "runc", "--privileged", "--cgroupns=private", "--restart=always"),
+            *(
+                "run",
+                "-d",
+                "--name",
+                name,
+                "--runtime",
+                "runc",
+                "--privileged",
+                "--cgroupns=private",
+                "--restart=always",
+            ),
             *(word for key, value in labels.items() for word in ("--label", f"{key}={value}")),
             *("--network", network, "--ip", address, "--mac-address", mac),
             *("--env-file", str(env_file), "-v", "/var/lib/rancher", *modules, *own, *self._limits(), image),

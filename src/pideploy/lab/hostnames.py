@@ -60,13 +60,21 @@ def refuse_taken(
     for name in names:
         if name in others:
             raise PideployError(
-                "lab_name", f"{name}: lab '{others[name]}' has a host of this name", f"pideploy lab down {others[name]}", [name]
+                "lab_name",
+                f"{name}: lab '{others[name]}' has a host of this name",
+                f"pideploy lab down {others[name]}",
+                [name],
             )
         if ssh.has_entry(name, patterns):
-            raise PideployError("lab_name", f"{name}: your ssh configuration has an entry for it", "take other names", [name])
+            raise PideployError(
+                "lab_name", f"{name}: your ssh configuration has an entry for it", "take other names", [name]
+            )
     with ThreadPoolExecutor(16) as pool:
         for name, taken in zip(names, pool.map(lookup, names), strict=True):
             if taken:
                 raise PideployError(
-                    "lab_name", f"{name}: this name already resolves to an address", "it may be a real machine: take other names", [name]
+                    "lab_name",
+                    f"{name}: this name already resolves to an address",
+                    "it may be a real machine: take other names",
+                    [name],
                 )

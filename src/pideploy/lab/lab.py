@@ -16,9 +16,9 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from ansible_collections.pideploy.k3s.plugins.module_utils import paths
+from ansible_collections.pideploy.k3s.plugins.module_utils import artifacts, paths
 from pideploy.errors import PideployError
-from pideploy.lab import hostnames, network, recipe, ssh, state
+from pideploy.lab import hostnames, network, recipe, simk3s, ssh, state
 from pideploy.lab.engine import HOST_LABEL, LABEL, Container, Engine, find_engine
 from pideploy.lab.state import Description, Node
 
@@ -78,7 +78,8 @@ class Lab:
         """Make the virtual Pis of a hostlist, or start those that exist, and wait until each takes a login.
 
         ``flavours`` names another flavour for some hosts; ``sudo`` is ``nopasswd`` or ``password``; ``name`` is the
-        lab's, by default the first host's; ``timeout`` in seconds.
+        lab's, by default the first host's; ``timeout`` in seconds. Afterwards the artifact
+        cache holds the simulated k3s.
 
         :raises PideployError: no engine, a name that is taken, or a machine that does not come up. What was made until
             then is removed again.
@@ -91,6 +92,7 @@ class Lab:
         if hostnames.expand(name) != [name]:
             raise PideployError("usage", f"'{name}' cannot be the name of a lab", hint="--name red")
         engine = find_engine()
+        artifacts.import_file(simk3s.__file__)
         if (state.folder(name) / "lab.json").exists():
             lab = cls(state.load(name), engine)
             lab._must_be_same(chosen, sudo)
@@ -114,7 +116,9 @@ class Lab:
         with FileLock(state.labs_folder() / ".lock"):
             if any(c.lab == name for c in engine.containers()) or name in engine.networks().values():
                 raise PideployError(
-                    "lab_exists", f"containers of a lab '{name}' exist that nothing here knows", f"pideploy lab down {name}"
+                    "lab_exists",
+                    f"containers of a lab '{name}' exist that nothing here knows",
+                    f"pideploy lab down {name}",
                 )
             hostnames.refuse_taken(list(chosen), _hosts_of_labs())
             described = [state.load(other).subnet for other in state.names()]
@@ -126,7 +130,9 @@ class Lab:
                 user = settings[flavour]["user"]
                 nodes.append(Node(host, address, mac, flavour, user, f"pideploy-{name}-{host}"))
             lab = cls(
-                Description(name, engine.name, subnet, sudo, secrets.token_urlsafe(9), tuple(nodes)), engine, created=True
+                Description(name, engine.name, subnet, sudo, secrets.token_urlsafe(9), tuple(nodes)),
+                engine,
+                created=True,
             )
             lab.description.save()
         return lab
@@ -294,7 +300,9 @@ def _flavours(wanted: Sequence[str], default: str, special: Mapping[str, str]) -
         if flavour not in known:
             raise PideployError("usage", f"flavour '{flavour}' is unknown", hint=f"one of: {', '.join(known)}")
         if host and host not in wanted:
-            raise PideployError("usage", f"a flavour is given for '{host}', which is not in the hostlist", hint="", hosts=[host])
+            raise PideployError(
+                "usage", f"a flavour is given for '{host}', which is not in the hostlist", hint="", hosts=[host]
+            )
     return {host: special.get(host, default) for host in wanted}
 
 

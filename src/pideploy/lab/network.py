@@ -44,13 +44,15 @@ def choose_subnet(used: Iterable[str]) -> str:
 
 def routes() -> list[str]:
     """Return the destinations of this machine's routes, its own addresses among them."""
-    done = subprocess.run(["ip", "-j", "-4", "route", "show", "table", "all"], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["ip", "-j", "-4", "route", "show", "table", "all"], capture_output=True, text=True, check=False
+    )
     if done.returncode:
         return []
     return [str(route["dst"]) for route in json.loads(done.stdout or "[]") if route.get("dst") not in (None, "default")]
 
 
 def pinned(subnet: str, index: int) -> tuple[str, str]:
-    """Return address and MAC address of the machine at ``index``; the MAC is locally administered and follows the address."""
+    """Return address and (locally administered) MAC address of the machine at ``index``."""
     address = ipaddress.ip_network(subnet)[FIRST + index]
     return str(address), "02:50:" + ":".join(f"{byte:02x}" for byte in address.packed)

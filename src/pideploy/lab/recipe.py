@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
 import shutil
@@ -93,7 +92,7 @@ def _codename() -> str:
     if not {"debian", "ubuntu"} & {release.get("ID", ""), *release.get("ID_LIKE", "").split()}:
         raise PideployError(
             "lab_image",
-            f"the lab makes its image with this machine's packages, and {release.get('ID', 'this OS')} is not Debian or Ubuntu",
+            f"the lab's image is made of this machine's packages: Debian or Ubuntu, not {release.get('ID', 'this OS')}",
             hint="run the lab on Debian, Ubuntu or Raspberry Pi OS, for example in a virtual machine",
         )
     return release.get("UBUNTU_CODENAME") or release.get("VERSION_CODENAME") or ""
@@ -114,9 +113,10 @@ def matching_sources(text: str, codename: str) -> str:
             suites = re.search(r"(?mi)^Suites:(.*)$", stanza)
             types = re.search(r"(?mi)^Types:(.*)$", stanza)
             off = re.search(r"(?mi)^Enabled:\s*no\s*$", stanza)
-            if suites and types and "deb" in types.group(1).split() and not off:
-                if all(fits(suite) for suite in suites.group(1).split()):
-                    kept.append(stanza.strip("\n"))
+            if suites is None or types is None or off or "deb" not in types.group(1).split():
+                continue
+            if all(fits(suite) for suite in suites.group(1).split()):
+                kept.append(stanza.strip("\n"))
         return "\n\n".join(kept) + "\n" if kept else ""
     lines = []
     for line in text.splitlines():
@@ -130,7 +130,7 @@ def _make_base(engine: Engine, tag: str, codename: str) -> None:
     if shutil.which("mmdebstrap") is None:
         raise PideployError("lab_image", "mmdebstrap is not installed", hint="sudo apt-get install mmdebstrap")
     with tempfile.TemporaryDirectory(prefix="lab-image-", dir=paths.cache_dir()) as folder:
-        os.chmod(folder, 0o755)  # mmdebstrap and apt may work as another user
+        Path(folder).chmod(0o755)  # mmdebstrap and apt may work as another user
         sources = []
         for path in [Path("/etc/apt/sources.list"), *sorted(Path("/etc/apt/sources.list.d").glob("*"))]:
             if path.suffix in (".list", ".sources") and path.is_file():
@@ -140,7 +140,9 @@ def _make_base(engine: Engine, tag: str, codename: str) -> None:
                     sources[-1].write_text(text)
         if not sources:
             raise PideployError(
-                "lab_image", f"no apt source of this machine is about {codename}", hint="look into /etc/apt/sources.list.d"
+                "lab_image",
+                f"no apt source of this machine is about {codename}",
+                hint="look into /etc/apt/sources.list.d",
             )
         tar = Path(folder, "base.tar")
         excluded = [f"--dpkgopt=path-exclude=/usr/share/{name}/*" for name in ("doc", "man", "locale", "info")]

@@ -1,6 +1,6 @@
 # SPDX-FileCopyrightText: 2026 The pideploy authors
 # SPDX-License-Identifier: Apache-2.0
-"""How ssh finds the virtual Pis: a fragment a lab, and one marked Include at the top of the user's ssh configuration."""
+"""How ssh finds the virtual Pis: a fragment a lab, and a marked Include at the top of the user's configuration."""
 
 from __future__ import annotations
 
@@ -56,7 +56,9 @@ def make_key(lab: str) -> str:
             subprocess.run(argv, capture_output=True, text=True, check=True)
         except (FileNotFoundError, subprocess.CalledProcessError) as exc:
             raise PideployError(
-                "lab_ssh", f"ssh-keygen: {getattr(exc, 'stderr', None) or exc}", hint="sudo apt-get install openssh-client"
+                "lab_ssh",
+                f"ssh-keygen: {getattr(exc, 'stderr', None) or exc}",
+                hint="sudo apt-get install openssh-client",
             ) from exc
     return key.with_suffix(".pub").read_text().strip()
 
@@ -152,7 +154,9 @@ def forget_host_keys(keys: Iterable[str]) -> None:
     gone = set(keys)
     for path in Path(paths.state_home(), "clusters").glob("*/known_hosts"):
         lines = path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not (line.split()[2:3] and line.split()[2].decode("ascii", "replace") in gone)]
+        kept = [
+            line for line in lines if not (line.split()[2:3] and line.split()[2].decode("ascii", "replace") in gone)
+        ]
         if kept != lines:
             write_atomic(path, b"".join(kept))
 

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 # SPDX-FileCopyrightText: 2026 The pideploy authors
 # SPDX-License-Identifier: Apache-2.0
-"""What firmware and kernel do before systemd starts, for a virtual Pi: runs in the container, before process 1 is systemd.
+"""What firmware and kernel do before systemd starts, for a virtual Pi: process 1 runs this before it becomes systemd.
 
 Reads the *live* boot file of this flavour as the firmware would, and makes the kernel's own files say what they would
 say after such a boot: ``/proc/cmdline``, the boot id, the memory controller, swap, the device tree.
@@ -100,6 +100,12 @@ def show(name: str, text: str, over: str, mode: int = 0o444) -> None:
     run("mount", "--bind", str(source), over)
 
 
+def write(path: str, text: str) -> None:
+    """Write a file of this machine's own; what an engine mounted there left another mode behind."""
+    Path(path).write_text(text)
+    Path(path).chmod(0o644)
+
+
 def own_files(flavour: dict[str, Any], first: bool) -> None:
     """Replace the files that the container engine mounts by real ones, as on a disk: rename over them must work."""
     nameservers = Path("/etc/resolv.conf").read_text() if Path("/etc/resolv.conf").exists() else ""
@@ -109,13 +115,14 @@ def own_files(flavour: dict[str, Any], first: bool) -> None:
             run("umount", path)
     # As DHCP does at each boot; a link to a manager's file is left alone.
     if not Path("/etc/resolv.conf").is_symlink():
-        Path("/etc/resolv.conf").write_text(nameservers)
+        write("/etc/resolv.conf", nameservers)
     if first:
         name = flavour["hostname"]
-        Path("/etc/hostname").write_text(f"{name}\n")
-        Path("/etc/hosts").write_text(
+        write("/etc/hostname", f"{name}\n")
+        write(
+            "/etc/hosts",
             "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost ip6-loopback\n"
-            f"ff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n\n127.0.1.1\t{name}\n"
+            f"ff02::1\t\tip6-allnodes\nff02::2\t\tip6-allrouters\n\n127.0.1.1\t{name}\n",
         )
 
 
@@ -138,7 +145,7 @@ def first_boot(flavour: dict[str, Any]) -> None:
 
 
 def swap_on_from_fstab() -> None:
-    """Turn on the swap that /etc/fstab asks for and no masked unit forbids (systemd leaves swap alone in a container)."""
+    """Turn on the swap that /etc/fstab asks for, as systemd does on a real machine and not in a container."""
     for line in Path("/etc/fstab").read_text().splitlines() if Path("/etc/fstab").exists() else []:
         words = line.split("#")[0].split()
         if len(words) >= 3 and words[2] == "swap" and "noauto" not in words[3:4]:

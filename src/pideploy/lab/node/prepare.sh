@@ -27,7 +27,7 @@ printf 'UseDNS no\n' > /etc/ssh/sshd_config.d/50-pideploy-lab.conf
 rm -f /usr/lib/sysctl.d/*.conf
 install -d /etc/systemd/journald.conf.d
 printf '[Journal]\nStorage=volatile\nRuntimeMaxUse=16M\n' > /etc/systemd/journald.conf.d/50-pideploy-lab.conf
-systemctl mask --quiet getty.target console-getty.service systemd-udevd.service systemd-udev-trigger.service \
+systemctl mask --quiet systemd-remount-fs.service getty.target console-getty.service systemd-udevd.service systemd-udev-trigger.service \
     systemd-binfmt.service proc-sys-fs-binfmt_misc.automount sys-kernel-debug.mount sys-kernel-tracing.mount \
     sys-fs-fuse-connections.mount dev-hugepages.mount apt-daily.timer apt-daily-upgrade.timer \
     e2scrub_all.timer fstrim.timer dpkg-db-backup.timer

@@ -27,7 +27,7 @@ def line_for(area: str) -> str:
     if area.startswith("/dev/"):
         kind, size = "partition", ZRAM_KB
     else:
-        kind, size = "file\t", os.stat(area).st_size // 1024 - 4
+        kind, size = "file\t", Path(area).stat().st_size // 1024 - 4
     return f"{area:<39} {kind}\t{size}\t\t0\t\t-2\n"
 
 
