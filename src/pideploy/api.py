@@ -230,7 +230,7 @@ class Deployer:
             tell(event)
         now = time.time()
         if outcome.status == "failed" and not reader.played:
-            tell(Notice(now, "error", self._mask.text(said(outcome.complaint()))))
+            collector.add(Notice(now, "error", self._mask.text(said(outcome.complaint()))))
         tell(RunFinished(now, outcome.status, outcome.exit_status, round(now - began, 3)))
         result = collector.result()
         spec.state.record(_ledger_entry(spec, self._limit, result))

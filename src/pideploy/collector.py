@@ -128,11 +128,12 @@ class Collector:
 
     def _result(self, event: HostResult) -> None:
         hosts = self._by_phase.setdefault(event.phase, {})
-        hosts[event.host] = worst(hosts.get(event.host), event)
+        if (counted := worst(hosts.get(event.host), event)) is not None:
+            hosts[event.host] = counted
         if event.status in ("failed", "unreachable"):
             lost = event.status == "unreachable"
             self._failures.append(Failure(event.host, event.phase, event.task, event.message, lost))
-        elif event.status == "changed":
+        elif event.status == "changed" and not event.bookkeeping:
             self._changes.append(Change(event.host, event.phase, event.task, event.message, event.diff))
         if event.on_node and not event.data.get("skipped"):
             ran_on = event.ran_on or event.host

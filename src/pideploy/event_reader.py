@@ -156,7 +156,8 @@ class EventReader:
             diff=tuple(self._mask.data(d) for d in _diffs(result)) if status == "changed" else (),
             data=self._mask.data(result) if keep else {},
         )
-        self._worst[host] = worst(self._worst.get(host), event)
+        if (counted := worst(self._worst.get(host), event)) is not None:
+            self._worst[host] = counted
         return event
 
 

@@ -89,6 +89,11 @@ class HostResult(Event):
     data: Mapping[str, Any] = field(default_factory=dict, repr=False, metadata={"json": False})
 
     @property
+    def bookkeeping(self) -> bool:
+        """Whether it only says what Ansible did for itself: an include, a variable, a message, a check that held."""
+        return self.status in ("ok", "changed") and self.action in _BOOKKEEPING
+
+    @property
     def on_node(self) -> bool:
         """Whether a module ran on a node for it (a host-task)."""
         return self.status != "skipped" and self.action not in _ON_CONTROLLER and self.ran_on != "localhost"
@@ -137,13 +142,13 @@ class HostTotals(Event):
     unreachable: tuple[str, ...]
 
 
-def worst(before: Status | None, event: HostResult) -> Status:
-    """What counts for a host in a phase: the worst so far, given one more result.
+def worst(before: Status | None, event: HostResult) -> Status | None:
+    """What counts for a host in a phase: the worst so far, given one more result; None while nothing was done to it.
 
     A host on which something still runs after a failure was rescued, and so the failure no longer counts.
     """
-    status: Status = "skipped" if event.status == "ok" and event.action in _BOOKKEEPING else event.status
-    order: tuple[Status, ...] = ("skipped", "ok", "changed", "failed", "unreachable")
-    if before is None or before in ("failed", "unreachable") or order.index(status) > order.index(before):
-        return status
-    return before
+    status: Status | None = None if event.bookkeeping else event.status
+    order: tuple[Status | None, ...] = (None, "skipped", "ok", "changed", "failed", "unreachable")
+    if before in ("failed", "unreachable"):
+        return status or "ok"
+    return status if order.index(status) > order.index(before) else before

@@ -195,7 +195,7 @@ def told(event: Event, verbose: bool) -> str:
     if isinstance(event, HostResult):
         if event.status in ("failed", "unreachable"):
             return f"{event.host}: {event.message}"
-        if verbose and event.status != "skipped":
+        if verbose and event.status != "skipped" and not event.bookkeeping:
             via = f" on {event.ran_on}" if event.ran_on not in ("", event.host) else ""
             return f"  {event.host}: {event.status}: {event.task}{via} ({event.duration:.1f} s)"
     elif isinstance(event, Notice) and verbose:

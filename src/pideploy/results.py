@@ -163,8 +163,8 @@ class DeployResult:
         missing = [p for p in self.phases if p.status == "not_run" and p.needed]
         if missing:
             message = "not run: " + "; ".join(f"{p.id} ({p.reason})" for p in missing)
-            return PideployError("not_run", message, hint=f"Ansible's own output is in {self.folder}")
-        return PideployError("failed", "Ansible failed", hint=f"its own output is in {self.folder}")
+            return PideployError("not_run", message)
+        return PideployError("failed", "Ansible failed")
 
     @property
     def exit_code(self) -> int:

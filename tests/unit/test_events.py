@@ -76,9 +76,10 @@ def test_a_host_counts_once_by_the_worst(statuses: list[str], counted: str) -> N
 
 def test_bookkeeping_on_the_controller_is_nothing_done_to_a_host() -> None:
     for action in ("ansible.builtin.debug", "ansible.builtin.group_by", "ansible.builtin.assert"):
-        events = read([raw.play("reboot: x"), raw.result("red", action), raw.stats()])
-        finished = next(e for e in events if isinstance(e, PhaseFinished))
-        assert (finished.ok, finished.skipped) == (0, 1)
+        for status, counted in (("ok", 0), ("changed", 0), ("skipped", 1), ("failed", 1)):
+            events = read([raw.play("reboot: x"), raw.result("red", action, status), raw.stats()])
+            finished = next(e for e in events if isinstance(e, PhaseFinished))
+            assert finished.ok + finished.changed + finished.failed + finished.skipped == counted
 
 
 def only_result(**options: Any) -> HostResult:

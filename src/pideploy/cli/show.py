@@ -59,10 +59,7 @@ def finish(
 def _text(result: DeployResult, verbose: int) -> None:
     for warning in result.warnings if verbose else ():
         say(styled("warning:", fg="yellow", bold=True) + f" {warning}")
-    for finding in result.findings:
-        if finding.level == "warning":
-            hint = f" ({finding.hint})" if finding.hint else ""
-            say(styled("warning:", fg="yellow", bold=True) + f" {finding.host}: {finding.message}{hint}")
+    _findings(result)
     if result.verb == "plan" and result.ok:
         _plan(result, verbose)
     for lines in (nodes(result), checks(result)):
@@ -127,6 +124,19 @@ def checks(result: DeployResult) -> list[str]:
     return lines
 
 
+def _findings(result: DeployResult) -> None:
+    """What preflight warns of; what is true of several hosts once."""
+    from pideploy.spec import fold
+
+    by_text: dict[str, list[str]] = {}
+    for finding in result.findings:
+        if finding.level == "warning":
+            text = f"{finding.message} ({finding.hint})" if finding.hint else finding.message
+            by_text.setdefault(text, []).append(finding.host)
+    for text, hosts in by_text.items():
+        say(styled("warning:", fg="yellow", bold=True) + f" {fold(hosts)}: {text}")
+
+
 def _failures(result: DeployResult) -> None:
     """Each host and what happened to it; equal messages once."""
     by_message: dict[tuple[str, str], list[str]] = {}
@@ -151,7 +161,7 @@ def _plan(result: DeployResult, verbose: int) -> None:
                     for line in _diff(diff, 0 if verbose else _DIFF_LINES):
                         put(f"    {line}")
     for phase in result.phases:
-        if phase.status == "not_run":
+        if phase.status == "not_run" and not phase.hosts:
             say(f"not run: {phase.id} ({phase.reason})")
     if hosts:
         changes, where = _count(len(result.changes), "change"), _count(len(hosts), "host")
