@@ -32,8 +32,8 @@ __metaclass__ = type
 
 __all__ = [
     "ANY", "ARCHITECTURES", "CHANNEL_URL", "RELEASE_URL", "Artifact", "ArtifactError", "ChecksumError", "NotThere",
-    "Unreachable", "cached", "check_version", "download", "find", "identify", "import_file", "is_version", "list_all",
-    "node_arch", "published", "remove", "resolve_channel",
+    "Unreachable", "cached", "check_version", "download", "find", "identify", "import_file", "import_files",
+    "is_version", "list_all", "node_arch", "published", "remove", "resolve_channel",
 ]
 
 RELEASE_URL = "https://github.com/k3s-io/k3s/releases/download"
@@ -199,6 +199,22 @@ def import_file(path: str, version: str | None = None) -> Artifact:
     if artifact is None:
         raise ArtifactError("%s vanished from the cache while it was in use" % name, "Run again.")
     return artifact
+
+
+def import_files(files: list[str], version: str | None = None) -> list[Artifact]:
+    """Import several files, binaries first: a tarball without ``version`` is of the version that they tell.
+
+    :raises ArtifactError: see :func:`import_file`; what was imported before it stays.
+    """
+    kinds = {path: identify(path)[0] if os.path.isfile(path) else "binary" for path in files}
+    done: dict[str, Artifact] = {}
+    for path in sorted(files, key=lambda one: kinds[one] != "binary"):
+        told = {artifact.version for artifact in done.values()}
+        if version is None and kinds[path] == "images" and len(told) == 1:
+            done[path] = import_file(path, *told)
+        else:
+            done[path] = import_file(path, version)
+    return [done[path] for path in files]
 
 
 def _own_version(program: str, shown: str) -> str | None:
