@@ -37,7 +37,7 @@ VerifyLevel = Literal["nodes", "full"]
 Verb = Literal["deploy", "plan", "verify", "status", "kubeconfig", "reset"]
 
 _SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|become_pass|private_key$", re.IGNORECASE)
-_VERIFY_PHASES: Final = tuple(p for p in PHASES if p.id in ("guard", "verify"))
+_VERIFY_PHASES: Final = tuple(p for p in PHASES if p.id == "verify")
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class EventReader:
         if name == "playbook_on_play_start":
             return self._play(str(data.get("name") or data.get("play") or ""))
         if name == "playbook_on_task_start":
-            task = self._mask.text(one_line(str(data.get("name") or data.get("task") or "")))
+            task = self._mask.text(one_line(str(data.get("task") or data.get("name") or "")))
             return [TaskStarted(self._clock(), self._phase, task)]
         if name in _STATUS_OF_EVENT:
             return [self._result(_STATUS_OF_EVENT[name], data)]

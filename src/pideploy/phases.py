@@ -58,13 +58,23 @@ PHASES: Final[tuple[Phase, ...]] = (
 
 SITE: Final = f"{COLLECTION}.site"
 
+#: Playbooks beside ``site.yml`` have one phase each.
+_OTHER_TITLES: Final = {
+    "status": "Ask the cluster for its nodes",
+    "kubeconfig": "Fetch the kubeconfig",
+    "reset": "Delete the cluster",
+}
+
+
+def find(phase_id: str) -> Phase | None:
+    """The phase of this id; None for a play outside ``site.yml``."""
+    return next((phase for phase in PHASES if phase.id == phase_id), None)
+
 
 def title(phase_id: str) -> str:
-    """The title of a phase; of a play outside ``site.yml`` its own id, capitalised."""
-    for phase in PHASES:
-        if phase.id == phase_id:
-            return phase.title
-    return phase_id.capitalize()
+    """The title of a phase, or of a play outside ``site.yml``."""
+    phase = find(phase_id)
+    return phase.title if phase else _OTHER_TITLES.get(phase_id, phase_id.capitalize())
 
 
 def of_play(play: str) -> str:

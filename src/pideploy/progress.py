@@ -13,6 +13,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol, TextIO
 
+from pideploy import phases
 from pideploy.events import (
     Event,
     HostResult,
@@ -168,9 +169,11 @@ class RichReporter:
 
         if not self._phase:
             return Text("")
+        phase = phases.find(self._phase)
+        count = f"{len(self._seen)}/{self._hosts} " if phase and phase.scope == "all" else ""
         line = Text.assemble(
-            (f"{self._phase:<10}", "bold cyan"),
-            f" {len(self._seen)}/{self._hosts} ",
+            (f"{self._phase:<10} ", "bold cyan"),
+            count,
             (f"{time.monotonic() - self._began:3.0f} s  ", "dim"),
             self._task or self._title,
         )
@@ -180,14 +183,20 @@ class RichReporter:
 
 def counts(event: PhaseFinished) -> str:
     """``3 ok, 1 changed``: how many hosts, without the zeros."""
+    phase = phases.find(event.phase)
+    one_acts = phase is not None and phase.scope == "one" and event.skipped < _hosts(event)
     parts = [
         (event.ok, "ok"),
         (event.changed, "changed"),
         (event.failed, "failed"),
         (event.unreachable, "out of reach"),
-        (event.skipped, "nothing to do"),
+        (0 if one_acts else event.skipped, "nothing to do"),
     ]
     return ", ".join(f"{n} {word}" for n, word in parts if n) or "no host"
+
+
+def _hosts(event: PhaseFinished) -> int:
+    return event.ok + event.changed + event.failed + event.unreachable + event.skipped
 
 
 def told(event: Event, verbose: bool) -> str:

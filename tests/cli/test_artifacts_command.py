@@ -72,7 +72,9 @@ def test_import_takes_the_tarballs_version_from_the_binary(pideploy: Invoke, hom
     result = pideploy("artifacts", "import", str(images), str(here), "-o", "json")
     found = json.loads(result.stdout)["artifacts"]
     assert [(one["version"], one["arch"], one["kind"]) for one in found] == [
-        (VERSION, "arm64", "images"), (VERSION, "any", "binary")]
+        (VERSION, "arm64", "images"),
+        (VERSION, "any", "binary"),
+    ]
 
 
 def test_import_asks_for_a_version_it_cannot_know(pideploy: Invoke, home: Path) -> None:

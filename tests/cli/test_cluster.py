@@ -20,7 +20,11 @@ from pideploy.state import ClusterState
 
 
 def looked() -> list[raw.Raw]:
-    data = {"nodes": [*raw.NODES[:1], {**raw.NODES[1], "ready": False, "reason": "Kubelet stopped posting"}]}
+    failed = {"id": "nodes", "status": "failed", "message": "red01 is not Ready"}
+    data = {
+        "checks": [failed],
+        "nodes": [*raw.NODES[:1], {**raw.NODES[1], "ready": False, "reason": "Kubelet stopped posting"}],
+    }
     return [raw.play("status: ask"), raw.result("red", "pideploy.k3s.k3s_cluster_info", res=data), raw.stats()]
 
 

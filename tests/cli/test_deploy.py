@@ -30,7 +30,7 @@ def test_deploy(pideploy: Invoke, fake: FakeRunner) -> None:
     assert "Nodes are Ready  passed   1.5 s" in lines
     assert "DNS answers      not run         these nodes take no pods" in lines
     assert lines[-1] == "Next: pideploy kubeconfig --cluster red --merge, then kubectl get nodes"
-    assert "Cluster red is deployed and verified" in lines[-2]
+    assert "Cluster red is deployed; 1 check passed, 1 could not be run, in " in lines[-2]
     assert fake.command.playbook == "pideploy.k3s.site"
     assert fake.command.extra_vars == {"verify_level": "full"}
     assert fake.command.inventory == ClusterState("red").spec_file
@@ -147,7 +147,7 @@ def test_failure_is_told_host_first(pideploy: Invoke, fake: FakeRunner, spec: Pa
     lines = result.stderr.splitlines()
     assert "red[01-02]: 2 GB free below /var/lib/rancher (preflight)" in lines
     assert "error: failed on 2 hosts: red01, red02" in lines
-    assert "deployed and verified" not in result.output
+    assert "is deployed" not in result.output
     fake.status = "successful"
     fake.events = raw.deploy()
     pideploy("kubernetes")
@@ -270,12 +270,14 @@ def test_a_failed_plan_never_says_no_changes(pideploy: Invoke, fake: FakeRunner,
 
 
 def test_verify(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
-    fake.events = [raw.play("guard: x"), raw.result("red", "pideploy.k3s.guard"), *raw.verified(), raw.stats()]
+    fake.events = [*raw.verified(), raw.stats()]
     result = pideploy("verify")
     assert result.exit_code == 0
     assert fake.command.extra_vars == {"verify_level": "full"}
-    assert "Cluster red is verified" in result.stdout
-    fake.events = fake.events[:2]
+    assert "Cluster red was checked; 1 check passed, 1 could not be run" in result.stdout
+    fake.events = raw.verified(checks=raw.CHECKS[:1])
+    assert "Cluster red was checked and verified by 1 check, in" in pideploy("verify").stdout
+    fake.events = fake.events[:1]
     assert pideploy("verify", "--level", "nodes").exit_code == 1
 
 

@@ -62,7 +62,7 @@ def _text(result: DeployResult, verbose: int) -> None:
     _findings(result)
     if result.verb == "plan" and result.ok:
         _plan(result, verbose)
-    for lines in (nodes(result), checks(result)):
+    for lines in (nodes(result), checks(result) if result.verb != "status" else []):
         if lines:
             put()
             for line in lines:
@@ -76,13 +76,24 @@ def _text(result: DeployResult, verbose: int) -> None:
         if result.verb in ("deploy", "verify") and result.failures and error.code != "interrupted":
             say(f"When that is mended, the same command goes on: {_command()}")
         return
-    what = {"deploy": "is deployed and verified", "verify": "is verified", "reset": "is deleted"}.get(result.verb)
+    what = {"deploy": "is deployed", "verify": "was checked", "reset": "is deleted"}.get(result.verb)
     if what:
         put()
         changed = "" if result.changed or result.verb != "deploy" else "; nothing had to be changed"
-        put(f"Cluster {styled(result.cluster, bold=True)} {what}, in {duration(result.duration)}{changed}.")
+        name = styled(result.cluster, bold=True)
+        put(f"Cluster {name} {what}{_verified(result)}, in {duration(result.duration)}{changed}.")
     if result.verb == "deploy":
         put(f"Next: pideploy kubeconfig --cluster {result.cluster} --merge, then kubectl get nodes")
+
+
+def _verified(result: DeployResult) -> str:
+    """How far the checks of a good run carry; nothing for a run without any."""
+    not_run = sum(c.status == "not_run" for c in result.checks)
+    if not result.checks:
+        return ""
+    if not not_run:
+        return f" and verified by {_count(len(result.checks), 'check')}"
+    return f"; {_count(len(result.checks) - not_run, 'check')} passed, {not_run} could not be run"
 
 
 def nodes(result: DeployResult) -> list[str]:
