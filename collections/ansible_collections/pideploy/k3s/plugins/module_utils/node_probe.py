@@ -143,7 +143,8 @@ def _judge(root: str, boot: bootfile.Boot, state: swap.State, facts: Dict[str, A
     pending: List[str] = []
     findings: List[Dict[str, str]] = []
     try:
-        if wanted["hostname"] and (facts["hostname"] != wanted["hostname"] or hostname.plan(root, wanted["hostname"])):
+        name = wanted["hostname"]
+        if name and (hostname.plan(root, name) or facts["hostname"] != name):
             pending.append("hostname")
     except hostname.HostnameError as exc:
         findings.append(finding("error", "node_name", str(exc), "correct the name in the hostlist"))

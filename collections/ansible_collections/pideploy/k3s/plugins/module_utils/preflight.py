@@ -90,12 +90,11 @@ def _platform(facts: Facts, wanted: Wanted, options: Options) -> Iterator[Tuple[
 
 
 def _resources(facts: Facts, wanted: Wanted, options: Options) -> Iterator[Tuple[str, str, str, str]]:
-    limit, nominal, remedy = AGENT_MEMORY_MB, "512 MB", "use a bigger board, or expect pods to be killed"
+    limit, nominal, remedy = AGENT_MEMORY_MB, "512 MB for an agent", "use a bigger board, or expect pods to be killed"
     if wanted["role"] == "server":
-        limit, nominal, remedy = SERVER_MEMORY_MB, "2 GB", "let a bigger board be the server (servers:)"
+        limit, nominal, remedy = SERVER_MEMORY_MB, "2 GB for a server", "let a bigger board be the server (servers:)"
     if facts["memory_mb"] < limit:
-        yield ("warning", "low_memory", "%d MB of memory, and k3s wants %s for a %s"
-               % (facts["memory_mb"], nominal, wanted["role"]), remedy)
+        yield ("warning", "low_memory", "%d MB of memory, and k3s wants %s" % (facts["memory_mb"], nominal), remedy)
     for disk in facts["disks"]:
         if disk["read_only"] and disk["path"] in ("/", "/var/lib/rancher"):
             yield ("error", "read_only", "the file system of %s is read-only" % disk["path"],
