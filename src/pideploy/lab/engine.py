@@ -113,8 +113,10 @@ class Engine:
         self, name: str, image: str, *, labels: Mapping[str, str], network: str, address: str, mac: str, env_file: Path
     ) -> None:
         """Make and start one machine with a pinned address; a ``reboot`` inside starts it again."""
-        # With systemd as process 1: Podman prepares /run and the cgroups itself.
-        own = ["--systemd=always"] if self.name == "podman" else ["--tmpfs", "/run", "--tmpfs", "/run/lock"]
+        # Not Podman's own way with systemd: on a cgroup v1 machine it mounts the machine's cgroups into the container,
+        # and the systemds of all containers then share one tree.
+        own = ["--systemd=false"] if self.name == "podman" else []
+        own += ["--tmpfs", "/run:rw,exec,nosuid,nodev,mode=755", "--tmpfs", "/run/lock:rw,nosuid,nodev,mode=1777"]
         modules = ["-v", "/lib/modules:/lib/modules:ro"] if Path("/lib/modules").is_dir() else []
         self.run(
             *(
