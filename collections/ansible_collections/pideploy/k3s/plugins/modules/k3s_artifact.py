@@ -19,7 +19,7 @@ description:
   - On the node, checks the SHA-256 and puts the file in its place by a rename, so that a running k3s is not disturbed.
   - A node that has the file already is not touched; it is known from P(pideploy.k3s.preflight#role)'s facts.
   - Never changes the version of a node that is part of a cluster.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   version:
     description: An exact version such as V(v1.36.4+k3s1), or a channel such as V(stable).
