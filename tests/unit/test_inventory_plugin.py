@@ -9,6 +9,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -288,12 +289,12 @@ class TestLocalNames:
     def test_only_mdns_knows_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         self.resolver(monkeypatch, "red.local")
         self.ssh(monkeypatch, tmp_path, 'echo "hostname $2"; echo "user pi"')
-        assert local_names.find(["red", "blue"]) == {"red": "red.local"}
+        assert local_names.find(["red", "blue"]) == ({"red": "red.local"}, [])
 
-    def test_the_resolver_knows_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_the_resolver_knows_it(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         asked = self.resolver(monkeypatch, "red", "red.local")
-        monkeypatch.setattr(local_names.subprocess, "run", pytest.fail)
-        assert local_names.find(["red"]) == {}
+        self.ssh(monkeypatch, tmp_path, 'echo "hostname $2"; echo "proxycommand none"')
+        assert local_names.find(["red"]) == ({}, [])
         assert asked == ["red"]
 
     @pytest.mark.parametrize(
@@ -302,11 +303,27 @@ class TestLocalNames:
     def test_the_ssh_configuration_knows_it(
         self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, settings: str
     ) -> None:
-        self.resolver(monkeypatch, "red.local")
+        asked = self.resolver(monkeypatch, "red.local")
         self.ssh(monkeypatch, tmp_path, settings)
-        assert local_names.find(["red"]) == {}
+        assert local_names.find(["red"]) == ({}, [])
+        assert asked == []
 
     def test_addresses_and_full_names_are_left_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
         asked = self.resolver(monkeypatch)
-        assert local_names.find(["red.lan", "10.0.0.5", "fe80::1"]) == {}
+        assert local_names.find(["red.lan", "10.0.0.5", "fe80::1"]) == ({}, [])
         assert asked == []
+
+    def test_a_slow_resolver_costs_no_more_than_the_time_given(
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        def getaddrinfo(name: str, *_: Any, **__: Any) -> list[Any]:
+            time.sleep(0.3)
+            return [name]
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        self.ssh(monkeypatch, tmp_path, 'echo "hostname $2"')
+        start = time.monotonic()
+        local, late = local_names.find([f"red{number}" for number in range(500)], 0.8)
+        assert time.monotonic() - start < 3
+        assert local == {}
+        assert 200 < len(late) < 500

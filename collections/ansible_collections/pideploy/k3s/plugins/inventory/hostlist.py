@@ -171,8 +171,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
 
     def _add_hosts(self, cluster: spec.Spec) -> None:
         variables = {host.name: cluster.host_variables(host) for host in cluster.hosts}
-        direct = "ansible_host" in cluster.vars or cluster.vars.get("ansible_connection", "ssh") != "ssh"
-        local = {} if direct else local_names.find(name for name, own in variables.items() if "ansible_host" not in own)
+        local = self._local_names(cluster, variables)
         for group, names in (("k3s_server", cluster.servers), ("k3s_agent", cluster.agents)):
             for name in names:
                 self.inventory.add_host(name, group=group)
@@ -182,6 +181,16 @@ class InventoryModule(BaseInventoryPlugin, Constructable):
         for group, members in cluster.host_groups.items():
             for name in members["hosts"]:
                 self.inventory.add_child(group, name)
+
+    def _local_names(self, cluster: spec.Spec, variables: dict[str, dict[str, Any]]) -> dict[str, str]:
+        """Return the names to reach hosts by that only mDNS knows; nothing is asked where connecting is set already."""
+        if "ansible_host" in cluster.vars or cluster.vars.get("ansible_connection", "ssh") != "ssh":
+            return {}
+        local, late = local_names.find(name for name, own in variables.items() if "ansible_host" not in own)
+        if late:
+            text = "the resolver is slow: %d names were not tried with .local (say how to reach them in 'connect')"
+            self.display.warning(text % len(late))
+        return local
 
     def _construct(self, cluster: spec.Spec) -> None:
         strict = self.get_option("strict")

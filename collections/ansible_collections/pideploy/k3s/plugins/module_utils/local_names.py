@@ -9,26 +9,30 @@ import socket
 import subprocess
 from typing import Iterable
 
-_AT_ONCE = 32  # a resolver that does not answer costs seconds a name
+_AT_ONCE = 32
+SECONDS = 10  # a resolver that does not answer costs seconds a name
 _SSH_TIMEOUT = 10
 
 
-def find(names: Iterable[str]) -> dict[str, str]:
-    """Return ``{name: name.local}`` for the names that only mDNS knows; names with a dot are left alone.
+def find(names: Iterable[str], seconds: float = SECONDS) -> tuple[dict[str, str], list[str]]:
+    """Return ``{name: name.local}`` for the names that only mDNS knows, and the names that time was too short for.
 
-    Asked in this order, so that nothing that works today changes: the resolver, the ssh configuration (an alias or a
-    jump host), and last the resolver for ``NAME.local``.
+    Names with a dot are left alone. Asked in this order, so that nothing that works today changes: the ssh
+    configuration (an alias or a jump host needs no resolver), the resolver, and last the resolver for ``NAME.local``.
     """
     wanted = [name for name in names if "." not in name and ":" not in name]
     if not wanted:
-        return {}
+        return {}, []
     with concurrent.futures.ThreadPoolExecutor(min(_AT_ONCE, len(wanted))) as pool:
-        found = list(pool.map(_only_local, wanted))
-    return {name: name + ".local" for name, local in zip(wanted, found, strict=True) if local}
+        asked = {name: pool.submit(_only_local, name) for name in wanted}
+        concurrent.futures.wait(asked.values(), seconds)
+        late = [name for name, answer in asked.items() if answer.cancel()]
+    local = {name: name + ".local" for name, answer in asked.items() if name not in late and answer.result()}
+    return local, late
 
 
 def _only_local(name: str) -> bool:
-    return not _resolves(name) and not _ssh_knows(name) and _resolves(name + ".local")
+    return not _ssh_knows(name) and not _resolves(name) and _resolves(name + ".local")
 
 
 def _resolves(name: str) -> bool:
