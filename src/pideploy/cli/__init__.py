@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 import pideploy
-from pideploy.cli import cluster, deploy, hosts, spec
+from pideploy.cli import artifacts, cluster, deploy, hosts, lab, spec
 from pideploy.cli.output import EdgeGroup
 
 app = typer.Typer(
@@ -30,6 +30,8 @@ app.command(short_help="Show the nodes of a cluster.")(cluster.status)
 app.command(short_help="Fetch what kubectl needs, and merge it.")(cluster.kubeconfig)
 app.command(short_help="Delete a cluster from its hosts.")(cluster.reset)
 app.add_typer(hosts.app, name="hosts")
+app.add_typer(artifacts.app, name="artifacts")
+app.add_typer(lab.app, name="lab")
 app.command(short_help="Write a first spec, with comments.")(spec.init)
 app.command(short_help="Check a spec.")(spec.validate)
 
