@@ -238,7 +238,7 @@ def test_failures_are_for_their_hosts_with_the_remedy() -> None:
     findings = preflight.judge({"red1": node(1, privileged=False), "red2": node(2, memory_mb=300)}, NAMED)
     failed = preflight.failed_hosts(findings)
     assert list(failed) == ["red1"]
-    assert failed["red1"][0].startswith("the task did not run as root; give the sudo password")
+    assert failed["red1"][0].startswith("the task did not run as root (give the sudo password")
 
 
 def test_one_line_for_a_warning_that_many_hosts_share() -> None:

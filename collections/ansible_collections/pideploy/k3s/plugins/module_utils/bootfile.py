@@ -179,5 +179,5 @@ def locate(root: str = "/") -> Boot:
     if _netboot(root, mounted):
         return Boot("network", error="this machine boots from the network: its command line is kept on the boot server",
                     hint="add the arguments on the boot server, reboot, run again")
-    return Boot("unknown", error="no boot loader that pideploy knows (Pi firmware, extlinux, GRUB)",
+    return Boot("unknown", error="no boot loader that pideploy knows: neither the Pi's firmware nor extlinux nor GRUB",
                 hint="add the arguments to the kernel's command line yourself, reboot, run again")

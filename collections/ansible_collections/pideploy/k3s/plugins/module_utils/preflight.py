@@ -187,7 +187,8 @@ def _same(values: Iterable[Tuple[str, str]]) -> Dict[str, List[str]]:
 
 def _others(host: str, hosts: Sequence[str]) -> str:
     rest = [name for name in hosts if name != host]
-    return ", ".join(rest[:5]) + (" and %d more" % (len(rest) - 5) if len(rest) > 5 else "")
+    shown = rest if len(rest) <= 6 else rest[:5]
+    return ", ".join(shown) + (" and %d more" % (len(rest) - 5) if len(rest) > 6 else "")
 
 
 def _between(facts: Mapping[str, Facts], wanted: Mapping[str, Wanted]) -> Iterator[Finding]:
@@ -268,7 +269,7 @@ def warning_lines(findings: Sequence[Finding]) -> List[str]:
     for finding in findings:
         if finding.level == "warning":
             kinds.setdefault((finding.message, finding.hint), []).append(finding.host)
-    return ["%s: %s%s" % (_others("", hosts), message, "; %s" % hint if hint else "")
+    return ["%s: %s%s" % (_others("", hosts), message, " (%s)" % hint if hint else "")
             for (message, hint), hosts in kinds.items()]
 
 
@@ -277,6 +278,6 @@ def failed_hosts(findings: Sequence[Finding]) -> Dict[str, List[str]]:
     failed: Dict[str, List[str]] = {}
     for finding in findings:
         if finding.level == "error":
-            hint = "; %s" % finding.hint if finding.hint else ""
+            hint = " (%s)" % finding.hint if finding.hint else ""
             failed.setdefault(finding.host, []).append(finding.message + hint)
     return failed
