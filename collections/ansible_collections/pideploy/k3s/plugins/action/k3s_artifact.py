@@ -65,9 +65,9 @@ class ActionModule(ActionBase):
             return self._deploy()
         except ArtifactError as exc:
             text = "%s. %s" % (exc.message.rstrip("."), exc.hint) if exc.hint else exc.message
-            raise AnsibleActionFail(text) from exc
+            raise AnsibleActionFail(text, result={"hint": exc.hint}) from None  # a cause would be printed as well
         except OSError as exc:
-            raise AnsibleActionFail("the artifact cache cannot be used: %s" % exc) from exc
+            raise AnsibleActionFail("the artifact cache cannot be used: %s" % exc) from None
 
     def _deploy(self) -> dict[str, Any]:
         node = (self._vars.get("ansible_facts") or {}).get("pideploy_node")

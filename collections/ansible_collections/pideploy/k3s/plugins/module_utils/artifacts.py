@@ -65,8 +65,7 @@ def resolve_channel(name: str, channel_url: str = CHANNEL_URL, pause: float = 1.
     except Unreachable as exc:
         raise Unreachable(
             "the channel '%s' cannot be looked up: %s; the cache holds %s" % (name, exc.message, cached()),
-            "Give an exact version that the cache holds (k3s_version: v1.36.4+k3s1), or carry one in: "
-            "pideploy artifacts import FILE",
+            "Set k3s_version to a version that the cache holds, or carry one in: pideploy artifacts import FILE",
         ) from None
     raise ArtifactError("%s leads to no k3s version" % url, "Check k3s_channel_url.")
 

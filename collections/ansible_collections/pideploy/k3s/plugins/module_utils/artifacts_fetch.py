@@ -14,6 +14,7 @@ import errno
 import hashlib
 import http.client
 import os
+import socket
 import time
 import urllib.error
 import urllib.parse
@@ -26,6 +27,7 @@ __metaclass__ = type
 Progress = Callable[[int, Optional[int]], None]
 
 TRIES = 5
+TRIES_OFFLINE = 3
 TIMEOUT = 30.0  # seconds without a byte
 PIECE = 1 << 18
 _AGENT = "pideploy (+https://github.com/pideploy/pideploy)"
@@ -113,9 +115,16 @@ def _attempts(url: str, once: Callable[[], Any], tries: int, pause: float) -> An
                 raise
             last = exc
         failures += 1
-        if failures >= tries:
+        if failures >= (min(tries, TRIES_OFFLINE) if _is_offline(last) else tries):
             raise Unreachable("%s cannot be reached (%d tries): %s" % (url, failures, _reason(last)))
         time.sleep(pause * 2 ** (failures - 1))
+
+
+def _is_offline(exc: BaseException) -> bool:
+    """Whether there is no way to the server at all (no name, no route, nobody listens): that seldom passes."""
+    reason = exc.reason if isinstance(exc, urllib.error.URLError) else exc
+    return isinstance(reason, (socket.gaierror, ConnectionRefusedError)) or getattr(reason, "errno", None) in (
+        errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
 
 
 class _Cut(Exception):
