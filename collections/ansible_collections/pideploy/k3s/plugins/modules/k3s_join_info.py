@@ -78,7 +78,7 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.pideploy.k3s.plugins.module_utils import k3s_config, k3s_join, manifest, service, tokens
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "node_ip": {"type": "str", "default": ""},

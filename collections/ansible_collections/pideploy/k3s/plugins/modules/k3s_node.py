@@ -159,7 +159,7 @@ from ansible_collections.pideploy.k3s.plugins.module_utils.k3s_start import Node
 from ansible_collections.pideploy.k3s.plugins.module_utils.service import ServiceError, Systemd
 
 
-def main():
+def main() -> None:
     module = AnsibleModule(
         argument_spec={
             "role": {"type": "str", "choices": ["server", "agent"], "required": True},
