@@ -160,6 +160,8 @@ class Collector:
         hosts = self._by_phase.get(phase.id, {})
         duration = round(self._durations.get(phase.id, 0.0), 3)
         seen = set(hosts.values())
+        if phase.id == "verify" and any(c.status == "failed" for c in self._checks()):
+            return PhaseReport(phase.id, phase.title, "failed", hosts, duration)
         if seen & {"failed", "unreachable"} and any(
             s in ("failed", "unreachable") and h in failed_hosts for h, s in hosts.items()
         ):

@@ -32,6 +32,11 @@ _STATUS_OF_EVENT: Final[dict[str, Status]] = {
 }
 # What does not come from a plugin of ours is kept as counts and messages only.
 _KEEP_DATA_OF: Final = phases.COLLECTION + "."
+# What Ansible puts in front of a module's own message, or of ssh's.
+_WRAPPING = re.compile(
+    r"^(Task failed: |Module failed: |Action failed: )*"
+    r"((Failed to connect to the host via ssh: |Data could not be sent to remote host .*? over ssh: ))?"
+)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _MESSAGE_LIMIT: Final = 1000
@@ -177,6 +182,7 @@ def _message(status: Status, result: Mapping[str, Any]) -> str:
     if result.get("rc") and (not text or "non-zero return code" in text):
         said = str(result.get("stderr") or result.get("stdout") or result.get("module_stderr") or "").strip()
         text = f"{text.rstrip('.')}: {said.splitlines()[-1]}" if said else text
+    text = _WRAPPING.sub("", one_line(text, limit=10 * _MESSAGE_LIMIT))
     return one_line(text) or "failed without a message"
 
 

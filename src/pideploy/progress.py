@@ -203,7 +203,8 @@ def told(event: Event, verbose: bool) -> str:
     """The line that an event is worth by itself: host first. Empty for most."""
     if isinstance(event, HostResult):
         if event.status in ("failed", "unreachable"):
-            return f"{event.host}: {event.message}"
+            # The guard speaks of the spec, not of the host that happens to stand for all.
+            return event.message if event.phase == "guard" else f"{event.host}: {event.message}"
         if verbose and event.status != "skipped" and not event.bookkeeping:
             via = f" on {event.ran_on}" if event.ran_on not in ("", event.host) else ""
             return f"  {event.host}: {event.status}: {event.task}{via} ({event.duration:.1f} s)"

@@ -146,6 +146,9 @@ class DeployResult:
                 "stopped at once; what was running on a host may go on there until it ends",
                 hint=again,
             )
+        refused = [f.message for f in self.failures if f.phase == "guard"]
+        if refused:
+            return PideployError("spec", "; ".join(dict.fromkeys(refused)), hint="nothing was connected to")
         broken = sorted({f.host for f in self.failures if not f.unreachable})
         if self.unreachable and not broken:
             return PideployError(
@@ -160,6 +163,10 @@ class DeployResult:
             return PideployError("failed", message, hint="", hosts=[*broken, *self.unreachable])
         if self.errors:
             return PideployError("failed", f"Ansible: {self.errors[-1]}")
+        failed = [c for c in self.checks if c.status == "failed"]
+        if failed:
+            told = "; ".join(f"{c.title or c.id}: {c.message}" for c in failed)
+            return PideployError("not_verified", f"the cluster is not well: {told}")
         missing = [p for p in self.phases if p.status == "not_run" and p.needed]
         if missing:
             message = "not run: " + "; ".join(f"{p.id} ({p.reason})" for p in missing)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from tests.unit import raw_events as raw
 from typer.testing import CliRunner, Result
 
 from pideploy import runner
 from pideploy.cli import app
+from tests.unit import raw_events as raw
 
 Invoke = Callable[..., Result]
 

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 import yaml
-from tests.cli.conftest import FakeRunner, Invoke
-from tests.unit import raw_events as raw
-from tests.unit.test_kubeconfig import text
 
 from pideploy import kubeconfig, runner
 from pideploy.cli import options
 from pideploy.spec import ClusterSpec
 from pideploy.state import ClusterState
+from tests.cli.conftest import FakeRunner, Invoke
+from tests.unit import raw_events as raw
+from tests.unit.test_kubeconfig import text
 
 
 def looked() -> list[raw.Raw]:

@@ -10,10 +10,10 @@ import xml.etree.ElementTree as ET
 from pathlib import Path
 
 import pytest
-from tests.cli.conftest import FakeRunner, Invoke
-from tests.unit import raw_events as raw
 
 from pideploy.state import ClusterState
+from tests.cli.conftest import FakeRunner, Invoke
+from tests.unit import raw_events as raw
 
 HOSTS = "red,red[01-02]"
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import typer
-from tests.cli.conftest import Invoke
 from typer.testing import CliRunner
 
 from pideploy.cli import app, interrupt
 from pideploy.cli.output import EdgeGroup, as_error, duration, table
 from pideploy.errors import PideployError
+from tests.cli.conftest import Invoke
 
 ROOT = Path(__file__).parents[2]
 

@@ -95,6 +95,18 @@ def only_result(**options: Any) -> HostResult:
         ({"msg": "no space left"}, "no space left"),
         ({"msg": "two\n  lines\twith\x1b[31m colour\x1b[0m and \x07bell"}, "two lines with colour and bell"),
         ({"msg": ["one", "two"]}, "one; two"),
+        ({"msg": "Task failed: Module failed: the real thing"}, "the real thing"),
+        (
+            {
+                "msg": 'Task failed: Data could not be sent to remote host "red". Make sure this host can be reached'
+                " over ssh: ssh: connect to host red port 22: No route to host"
+            },
+            "ssh: connect to host red port 22: No route to host",
+        ),
+        (
+            {"msg": "Failed to connect to the host via ssh: pi@red: Permission denied (publickey)."},
+            "pi@red: Permission denied (publickey).",
+        ),
         ({"msg": "red: says its own name"}, "says its own name"),
         ({}, "failed without a message"),
         ({"msg": "non-zero return code", "rc": 2, "stderr": "first\nlast words\n"}, "non-zero return code: last words"),

@@ -144,6 +144,8 @@ def test_a_failed_check_is_never_ok() -> None:
     result = collect(raw.deploy(verify=raw.verified(checks=checks)))
     assert not result.ok
     assert result.exit_code == 1
+    assert phase_states(result)["verify"] == "failed"
+    assert result.to_dict()["error"]["message"] == "the cluster is not well: Nodes: red02 is not Ready"
 
 
 def test_one_failed_host() -> None:
@@ -165,6 +167,14 @@ def test_one_failed_host() -> None:
     assert error.hosts == ("red01",)
     servers = next(p for p in result.phases if p.id == "servers")
     assert (servers.status, servers.reason) == ("not_run", "something before it failed")
+
+
+def test_what_the_guard_refuses_is_the_specs_fault() -> None:
+    refused = raw.result("red", "pideploy.k3s.guard", "failed", res={"msg": "2 servers"})
+    result = collect([raw.play("guard: x"), refused, raw.stats(["red"])])
+    error = result.error()
+    assert error is not None
+    assert (error.exit_code, error.message, error.hosts) == (2, "2 servers", ())
 
 
 def test_a_rescued_failure_is_none() -> None:

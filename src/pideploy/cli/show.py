@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pideploy.results import DeployResult
     from pideploy.spec import ClusterSpec
 
-_DIFF_LINES: Final = 40
+_DIFF_LINES: Final = 24
 
 
 def announce(spec: ClusterSpec) -> None:
@@ -28,7 +28,8 @@ def announce(spec: ClusterSpec) -> None:
     from pideploy.spec import fold
 
     agents = f", {_count(len(spec.agents), 'agent')}: {fold(spec.agents)}" if spec.agents else ", no agents"
-    say(f"Cluster {styled(spec.cluster, bold=True)}: server {fold(spec.servers)}{agents}")
+    servers = f"server{'s' * (len(spec.servers) > 1)} {fold(spec.servers)}"
+    say(f"Cluster {styled(spec.cluster, bold=True)}: {servers}{agents}")
     for warning in spec.warnings:
         say(styled("warning:", fg="yellow", bold=True) + f" {warning}")
 
@@ -62,7 +63,8 @@ def _text(result: DeployResult, verbose: int) -> None:
     _findings(result)
     if result.verb == "plan" and result.ok:
         _plan(result, verbose)
-    for lines in (nodes(result), checks(result) if result.verb != "status" else []):
+    shows_checks = result.verb in ("deploy", "verify")
+    for lines in (nodes(result) if result.verb != "plan" else [], checks(result) if shows_checks else []):
         if lines:
             put()
             for line in lines:
@@ -71,9 +73,9 @@ def _text(result: DeployResult, verbose: int) -> None:
     if error is not None:
         _failures(result)
         show_error(error, Format.text)
-        if error.code != "interrupted":
+        if error.code not in ("interrupted", "spec"):
             say(f"Ansible's own output: {result.folder}/ansible/stdout")
-        if result.verb in ("deploy", "verify") and result.failures and error.code != "interrupted":
+        if result.verb in ("deploy", "verify") and result.failures and error.code not in ("interrupted", "spec"):
             say(f"When that is mended, the same command goes on: {_command()}")
         return
     what = {"deploy": "is deployed", "verify": "was checked", "reset": "is deleted"}.get(result.verb)
@@ -152,6 +154,8 @@ def _failures(result: DeployResult) -> None:
     """Each host and what happened to it; equal messages once."""
     by_message: dict[tuple[str, str], list[str]] = {}
     for failure in result.failures:
+        if failure.phase == "guard":
+            continue
         by_message.setdefault((failure.phase, failure.message), []).append(failure.host)
     from pideploy.spec import fold
 
