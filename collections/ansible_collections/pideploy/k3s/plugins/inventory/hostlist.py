@@ -7,7 +7,7 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 name: hostlist
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 short_description: A k3s cluster described by a hostlist
 version_added: 0.1.0
 description:
@@ -120,7 +120,8 @@ from ansible.parsing.dataloader import DataLoader
 from ansible.parsing.vault import EncryptedString
 from ansible.plugins.inventory import BaseInventoryPlugin, Constructable
 from ansible.utils.vars import combine_vars
-from ansible_collections.pideploy.k3s.plugins.module_utils import local_names, paths, spec
+from ansible_collections.pideploy.k3s.plugins.module_utils import paths, spec
+from ansible_collections.pideploy.k3s.plugins.plugin_utils import local_names
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable):

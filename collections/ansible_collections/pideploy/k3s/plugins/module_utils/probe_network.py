@@ -133,4 +133,3 @@ def ports_busy(root: str = "/", ports: Sequence[Tuple[str, int]] = PORTS) -> Lis
         if others or not holders:
             busy.append({"port": port, "protocol": protocol, "process": others[0] if others else ""})
     return busy
-

@@ -15,7 +15,7 @@ DOCUMENTATION = r"""
 module: guard
 short_description: Check the inventory before anything is connected to
 version_added: 0.1.0
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 description:
   - Checks groups and variables of all hosts at once, whatever C(--limit) says, and fails with all that is wrong.
   - "Groups: there is one server; each host of C(k3s_cluster) is server or agent, not both. C(k3s_server) and

@@ -19,7 +19,7 @@ description:
     the block gives its own address.
   - Tells cloud-init to keep the name, where cloud-init is installed. Where cloud-init renders C(/etc/hosts) at each
     boot, its template gets the block, too.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   name:
     description: The machine's name, one lower-case label. Empty keeps the name that it has.

@@ -19,7 +19,7 @@ description:
   - Keeps everything else of the file as it is, and a copy of the original beside it (C(.pideploy.bak)).
   - Fails with a clear message where there is nothing to edit, as on a machine that boots from the network.
   - Does not reboot.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   add:
     description: Arguments that the kernel shall be started with.
@@ -152,15 +152,16 @@ def main():
         reason = update_grub(module) if stale and root == "/" else ""
         if reason:
             edits.put_back(root, plan)
+            result["changed"] = False
             module.fail_json(msg="%s; the files were put back (add %s to the kernel's command line yourself)"
-                             % (reason, " ".join(wanted)), **dict(result, changed=False))
+                             % (reason, " ".join(wanted)), **result)
         edits.note(noted, root, "cmdline", plan, args=list(wanted), file=boot.file,
                    boot_id=result["boot_id"])
         manifest.save(root, noted)
     except OSError as exc:
         edits.put_back(root, plan)
-        module.fail_json(msg="cannot write %s: %s; nothing was changed" % (boot.file, exc),
-                         **dict(result, changed=False))
+        result["changed"] = False
+        module.fail_json(msg="cannot write %s: %s; nothing was changed" % (boot.file, exc), **result)
     result["undo"] = [edits.undo_text(root, edit.path) for edit in plan]
     module.exit_json(**result)
 

@@ -17,7 +17,7 @@ description:
     swap and its owner, disks, clock, interfaces, ports, ids, and the k3s that is there already with its cluster.
   - Compares it with what is wanted; RV(ansible_facts.pideploy_node.pending) names the roles that have something to do.
   - The clock is measured from the controller around the call, by the action plugin of the same name.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   hostname:
     description: The name that the machine shall have. Empty means that its name stays.

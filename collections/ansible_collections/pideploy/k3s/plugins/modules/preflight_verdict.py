@@ -17,7 +17,7 @@ description:
     is wrong between them (the same machine twice, the same name, address or MAC address, another cluster's node).
   - Changes nothing and fails nothing; connects to no host. Run it once for all hosts (C(run_once)).
   - Also returns the cluster's entries for C(/etc/hosts), for M(pideploy.k3s.hostname).
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   hosts:
     description: The hosts to judge, by inventory name. The default is all hosts of the play that have facts.

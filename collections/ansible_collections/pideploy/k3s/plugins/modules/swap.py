@@ -19,7 +19,7 @@ description:
   - Switches the areas in use off. Where that is not possible now, because the memory is too full for instance, the next
     boot is without swap and RV(reboot_required) is true.
   - Notes on the node what it was, and how to have it back.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   state:
     description: V(disabled) turns swap off; V(kept) leaves it as it is.
@@ -141,7 +141,8 @@ def main():
         noted = manifest.load(root)
         edits.apply(root, plan, links)
     except (manifest.ManifestError, OSError) as exc:
-        module.fail_json(msg="cannot turn swap off: %s; nothing was changed" % exc, **dict(result, changed=False))
+        result["changed"] = False
+        module.fail_json(msg="cannot turn swap off: %s; nothing was changed" % exc, **result)
     again = swap.detect(root)
     if again.enabled:
         module.fail_json(
