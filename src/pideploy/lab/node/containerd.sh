@@ -8,6 +8,8 @@ capabilities=$(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)
 folder=/var/lib/rancher/k3s/agent/etc/containerd/config-v3.toml.d
 mkdir -p "$folder"
 cat > "$folder/50-pideploy-lab.toml" <<'TOML'
+version = 3
+
 [plugins.'io.containerd.cri.v1.runtime']
   restrict_oom_score_adj = true
 TOML
