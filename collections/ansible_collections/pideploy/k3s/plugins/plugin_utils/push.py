@@ -48,7 +48,8 @@ def _run(connection: Any, script: str, in_data: bytes | None = None) -> str:
     code, out, err = connection.exec_command("/bin/sh -c " + shlex.quote(script), in_data=in_data, sudoable=False)
     if code != 0:
         text = to_text(err).strip() or to_text(out).strip() or "exit code %d" % code
-        raise ArtifactError("the node refused the file: %s" % text.splitlines()[-1])
+        raise ArtifactError("the node refused the file: %s" % text.splitlines()[-1],
+                            "The user who logs in must be able to write to ~/.pideploy there.")
     return str(to_text(out))
 
 
