@@ -114,7 +114,7 @@ def _holders(root: str, inodes: Sequence[str]) -> Dict[str, Tuple[str, bool]]:
 
 
 def ports_busy(root: str = "/", ports: Sequence[Tuple[str, int]] = PORTS) -> List[Dict[str, Any]]:
-    """Return the ports of k3s that something else listens on: port, protocol, process (may be unknown: "").
+    """Return the ports of k3s that something else listens on: port, protocol, process ("kernel": none has it open).
 
     Ports held by a k3s unit's processes do not count, nor does the vxlan of flannel, which the kernel holds itself.
     """
@@ -123,13 +123,14 @@ def ports_busy(root: str = "/", ports: Sequence[Tuple[str, int]] = PORTS) -> Lis
         inodes = [inode for number, inode in _sockets(root, protocol) if number == port]
         if not inodes:
             continue
-        if inodes == ["0"] * len(inodes):
-            if os.path.exists(files.below(root, "/sys/class/net/flannel.1")):
+        holders = _holders(root, [inode for inode in inodes if inode != "0"])
+        if not holders:
+            # No process has it open: a socket of the kernel, such as a vxlan's.
+            if protocol == "udp" and os.path.exists(files.below(root, "/sys/class/net/flannel.1")):
                 continue
             busy.append({"port": port, "protocol": protocol, "process": "kernel"})
             continue
-        holders = _holders(root, [inode for inode in inodes if inode != "0"])
         others = [comm for comm, is_k3s in holders.values() if not is_k3s]
-        if others or not holders:
-            busy.append({"port": port, "protocol": protocol, "process": others[0] if others else ""})
+        if others:
+            busy.append({"port": port, "protocol": protocol, "process": others[0]})
     return busy
