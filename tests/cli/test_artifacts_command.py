@@ -10,16 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from pideploy.cli import app, artifacts
 from tests.cli.conftest import Invoke
 from tests.unit.release_server import ReleaseServer
 
 VERSION = "v1.36.4+k3s1"
 ARM64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00" + b"k3s" * 1_000_000
 IMAGES = b"\x28\xb5\x2f\xfd" + b"layers" * 1000
-
-if "artifacts" not in {group.name for group in app.registered_groups}:
-    app.add_typer(artifacts.app, name="artifacts")
 
 
 @pytest.fixture
