@@ -133,6 +133,11 @@ class TestVersions:
         assert codes(found) == ({code: ("red02",)} if code else {})
 
 
+def test_names_that_no_hostlist_can_hold() -> None:
+    assert guard.short(["a b", "c"]) == "a b, c"
+    assert guard.short(["c1", "c2"]) == "c[1-2]"
+
+
 class TestVariables:
     def test_equal_findings_are_one(self) -> None:
         [finding] = check(common={"k3s_versin": "x"})

@@ -10,7 +10,7 @@ from typing import Any, Mapping
 
 from ansible.errors import AnsibleError
 from ansible.plugins.action import ActionBase
-from ansible_collections.pideploy.k3s.plugins.module_utils import guard, hostlist
+from ansible_collections.pideploy.k3s.plugins.module_utils import guard
 
 
 class ActionModule(ActionBase):
@@ -40,7 +40,7 @@ class ActionModule(ActionBase):
         if errors:
             result.update(failed=True, msg=errors[0] if len(errors) == 1 else "\n".join(["", *errors]))
         else:
-            result["msg"] = "server: %s; agents: %s" % (roles.servers[0], hostlist.fold(roles.agents) or "none")
+            result["msg"] = "server: %s; agents: %s" % (roles.servers[0], guard.short(roles.agents) or "none")
         return result
 
 

@@ -34,10 +34,7 @@ class Finding:
 
     def text(self) -> str:
         """Return one line for people: hosts first, then what is wrong, then what to do."""
-        try:
-            who = fold(self.hosts)
-        except HostlistError:
-            who = ", ".join(self.hosts)
+        who = short(self.hosts)
         return "%s%s%s" % (who + ": " if who else "", self.message, ". " + self.hint if self.hint else "")
 
 
@@ -54,6 +51,14 @@ class Roles:
     @property
     def all(self) -> list[str]:
         return list(dict.fromkeys([*self.servers, *self.agents]))
+
+
+def short(hosts: Sequence[str]) -> str:
+    """Return hosts as a hostlist; where an inventory by hand has names that none can hold, one after the other."""
+    try:
+        return fold(hosts)
+    except HostlistError:
+        return ", ".join(hosts)
 
 
 def roles_of(groups: Mapping[str, Sequence[str]]) -> Roles:
