@@ -232,6 +232,14 @@ def test_grub_gets_a_file_of_its_own_and_loses_a_literal_disable(tmp_path: Path)
     }
 
 
+def test_grub_keeps_what_an_earlier_task_added(tmp_path: Path) -> None:
+    own = {"/etc/default/grub.d/99-pideploy.cfg": '# x\nGRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX audit=0"\n'}
+    [text] = plan(tmp_path, nodes.X86, own).values()
+    assert text.endswith(f'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX audit=0{ADDED}"\n')
+    build(tmp_path, {"/etc/default/grub.d/99-pideploy.cfg": text})
+    assert plan(tmp_path) == {}
+
+
 def test_grub_that_asks_already_is_left_alone(tmp_path: Path) -> None:
     assert plan(tmp_path, nodes.X86, {"/etc/default/grub": f'GRUB_CMDLINE_LINUX="quiet{ADDED}"\n'}) == {}
     assert cmdline.grub_is_stale(str(tmp_path), ARGS)  # update-grub did not run yet

@@ -267,7 +267,7 @@ def test_no_answer_from_ip_is_no_route(tmp_path: Path, text: str) -> None:
 
 HEADER = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode\n"
 API = HEADER + "   0: 00000000:192B 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1\n"
-VXLAN = HEADER + "   0: 00000000:2118 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 0 2\n"
+VXLAN = HEADER + "   0: 00000000:2118 00000000:0000 07 00000000:00000000 00:00000000 00000000     0        0 99 2\n"
 
 
 def process(name: str, unit: str) -> Tree:
@@ -285,7 +285,7 @@ def process(name: str, unit: str) -> Tree:
         ({"/proc/net/tcp6": API, **process("nginx", "nginx.service")}, [(6443, "tcp", "nginx")]),
         ({"/proc/net/tcp": API, **process("k3s-server", "k3s.service")}, []),
         ({"/proc/net/tcp": API, **process("python3", "k3s-agent.service/sub")}, []),
-        ({"/proc/net/tcp": API}, [(6443, "tcp", "")]),
+        ({"/proc/net/tcp": API}, [(6443, "tcp", "kernel")]),
         ({"/proc/net/tcp": API.replace(" 0A ", " 01 ")}, []),
         ({"/proc/net/udp": VXLAN}, [(8472, "udp", "kernel")]),
         ({"/proc/net/udp": VXLAN, "/sys/class/net/flannel.1/address": "x"}, []),

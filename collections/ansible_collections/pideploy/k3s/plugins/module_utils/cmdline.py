@@ -167,12 +167,13 @@ def _grub_edits(root: str, wanted: Sequence[str], controllers: Iterable[str]) ->
             present += words(match.group(1))
         if after != before:
             edits.append(Edit(path, before, after))
-    missing = [word for word in wanted if word not in present]
     before_dropin = files.read_text(root, bootfile.GRUB_DROPIN)
+    own = re.search(r'^GRUB_CMDLINE_LINUX="\$GRUB_CMDLINE_LINUX (.*)"$', before_dropin or "", re.MULTILINE)
+    former = words(own.group(1)) if own else []
+    missing = [word for word in wanted if word not in present + former]
     if missing:
-        after = _GRUB_HEADER + 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX %s"\n' % " ".join(missing)
-        if after != before_dropin:
-            edits.append(Edit(bootfile.GRUB_DROPIN, before_dropin, after))
+        after = _GRUB_HEADER + 'GRUB_CMDLINE_LINUX="$GRUB_CMDLINE_LINUX %s"\n' % " ".join(former + missing)
+        edits.append(Edit(bootfile.GRUB_DROPIN, before_dropin, after))
     return edits
 
 

@@ -100,13 +100,16 @@ def put_back(root: str, edits: Sequence[Edit], former_links: Sequence[Link] = ()
             files.write_atomic(root, edit.path, edit.before, mode)
 
 
-def undo_text(root: str, path: str) -> str:
-    """Return how to take a file's edit back by hand, in one sentence."""
+def undo_text(root: str, path: str, then: str = "") -> str:
+    """Return how to take a file's edit back by hand, in one sentence; ``then`` is a command that must follow."""
     backup = backup_of(root, path)
-    return "copy %s over %s" % (backup, path) if backup else "delete %s" % path
+    text = "copy %s over %s" % (backup, path) if backup else "delete %s" % path
+    return text + (" and run %s" % then if then else "")
 
 
-def note(manifest: Dict[str, object], root: str, key: str, changed: Sequence[Edit], **more: object) -> None:
+def note(
+    manifest: Dict[str, object], root: str, key: str, changed: Sequence[Edit], then: str = "", **more: object
+) -> None:
     """Write into the manifest what was changed below ``key``: one ``{what, undo}`` a file, and ``more``."""
     own = manifest.setdefault(key, {})
     if not isinstance(own, dict):
@@ -114,5 +117,5 @@ def note(manifest: Dict[str, object], root: str, key: str, changed: Sequence[Edi
     former = [item for item in own.get("changes") or [] if item.get("path") not in [e.path for e in changed]]
     own["changes"] = former + [
         {"path": e.path, "what": ("edited %s" if e.before is not None else "wrote %s") % e.path,
-         "undo": undo_text(root, e.path)} for e in changed]
+         "undo": undo_text(root, e.path, then)} for e in changed]
     own.update(more)

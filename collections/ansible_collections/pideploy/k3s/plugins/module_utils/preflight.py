@@ -159,7 +159,7 @@ def _cluster(facts: Facts, wanted: Wanted, options: Options) -> Iterator[Tuple[s
         return
     if not k3s["managed"] and not options.adopt:
         yield ("error", "foreign_k3s", "runs a k3s %s that pideploy did not install" % (k3s["role"],),
-               "take it over with preflight_adopt=true (--adopt), or uninstall it (k3s-uninstall.sh)")
+               "take it over with preflight_adopt=true, or uninstall it first")
         return
     if k3s["role"] != wanted["role"]:
         yield ("error", "other_role", "is k3s %s and shall be %s" % (k3s["role"], wanted["role"]),

@@ -118,19 +118,20 @@ def ports_busy(root: str = "/", ports: Sequence[Tuple[str, int]] = PORTS) -> Lis
 
     Ports held by a k3s unit's processes do not count, nor does the vxlan of flannel, which the kernel holds itself.
     """
-    busy = []
+    flannel = os.path.exists(files.below(root, "/sys/class/net/flannel.1"))
+    sockets = {protocol: _sockets(root, protocol) for protocol in {protocol for protocol, _port in ports}}
+    used = {}
     for protocol, port in ports:
-        inodes = [inode for number, inode in _sockets(root, protocol) if number == port]
-        if not inodes:
-            continue
-        holders = _holders(root, [inode for inode in inodes if inode != "0"])
-        if not holders:
-            # No process has it open: a socket of the kernel, such as a vxlan's.
-            if protocol == "udp" and os.path.exists(files.below(root, "/sys/class/net/flannel.1")):
-                continue
-            busy.append({"port": port, "protocol": protocol, "process": "kernel"})
-            continue
-        others = [comm for comm, is_k3s in holders.values() if not is_k3s]
-        if others:
-            busy.append({"port": port, "protocol": protocol, "process": others[0]})
+        inodes = [inode for number, inode in sockets[protocol] if number == port]
+        if inodes and not (protocol == "udp" and flannel):
+            used[protocol, port] = inodes
+    # One look through all processes: it is the dearest part of it on a node that runs k3s.
+    holders = _holders(root, [inode for inodes in used.values() for inode in inodes]) if used else {}
+    busy = []
+    for (protocol, port), inodes in used.items():
+        found = [holders[inode] for inode in inodes if inode in holders]
+        others = [comm for comm, is_k3s in found if not is_k3s]
+        # No process has it open: a socket of the kernel, such as a vxlan's.
+        if others or not found:
+            busy.append({"port": port, "protocol": protocol, "process": others[0] if others else "kernel"})
     return busy

@@ -100,12 +100,9 @@ from ansible_collections.pideploy.k3s.plugins.module_utils import (
 )
 
 
-def update_grub(module):
-    # type: (AnsibleModule) -> str
+def update_grub(module, command):
+    # type: (AnsibleModule, str) -> str
     """Render grub.cfg; return why it failed, or an empty text."""
-    command = module.get_bin_path("update-grub", opt_dirs=["/usr/sbin", "/sbin"])
-    if not command:
-        return "there is no update-grub"
     rc, out, err = module.run_command([command])
     return "" if rc == 0 else "update-grub failed: %s" % ((err or out).strip().splitlines() or ["no message"])[-1]
 
@@ -141,28 +138,36 @@ def main():
         module.fail_json(msg="%s%s" % (exc, "; %s" % exc.hint if exc.hint else ""), **result)
     except manifest.ManifestError as exc:
         module.fail_json(msg=str(exc), **result)
+    grub = None
     stale = boot.layout == "grub" and (bool(plan) or cmdline.grub_is_stale(root, wanted))
     running = files.read_text(root, "/proc/cmdline") or ""
     result.update(changed=bool(plan) or stale, files=[edit.path for edit in plan], diff=edits.diff(plan))
     result["reboot_required"] = result["changed"] or not cmdline.asked(running, wanted)
+    then = "update-grub" if boot.layout == "grub" else ""
+    if stale and root == "/":
+        grub = module.get_bin_path("update-grub", opt_dirs=["/usr/sbin", "/sbin"])
+        if not grub:
+            result["changed"] = False
+            module.fail_json(msg="there is no update-grub to bring the arguments into %s; add %s to the kernel's "
+                                 "command line yourself" % (bootfile.GRUB_CFG, " ".join(wanted)), **result)
     if module.check_mode or not result["changed"]:
         module.exit_json(**result)
     try:
         edits.apply(root, plan)
-        reason = update_grub(module) if stale and root == "/" else ""
+        reason = update_grub(module, grub) if grub else ""
         if reason:
             edits.put_back(root, plan)
             result["changed"] = False
             module.fail_json(msg="%s; the files were put back (add %s to the kernel's command line yourself)"
                              % (reason, " ".join(wanted)), **result)
-        edits.note(noted, root, "cmdline", plan, args=list(wanted), file=boot.file,
+        edits.note(noted, root, "cmdline", plan, then, args=list(wanted), file=boot.file,
                    boot_id=result["boot_id"])
         manifest.save(root, noted)
     except OSError as exc:
         edits.put_back(root, plan)
         result["changed"] = False
         module.fail_json(msg="cannot write %s: %s; nothing was changed" % (boot.file, exc), **result)
-    result["undo"] = [edits.undo_text(root, edit.path) for edit in plan]
+    result["undo"] = [edits.undo_text(root, edit.path, then) for edit in plan]
     module.exit_json(**result)
 
 
