@@ -226,7 +226,7 @@ class Deployer:
                 self._folder = None
                 self._stop.clear()
                 self._cancel.clear()
-        for event in reader.end_phase():
+        for event in reader.end_phase(cut_off=True):
             tell(event)
         now = time.time()
         if outcome.status == "failed" and not reader.played:

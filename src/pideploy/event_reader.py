@@ -110,9 +110,9 @@ class EventReader:
             return [Notice(self._clock(), name, self._mask.text(text))] if text else []
         return []
 
-    def end_phase(self) -> list[Event]:
-        """Close the phase that is open, if there is one."""
-        if not self._phase:
+    def end_phase(self, cut_off: bool = False) -> list[Event]:
+        """Close the phase that is open, if there is one; of a run that was cut off, only if something was done."""
+        if not self._phase or (cut_off and not self._worst):
             return []
         count = dict.fromkeys(("ok", "changed", "failed", "unreachable", "skipped"), 0)
         for status in self._worst.values():
@@ -183,7 +183,18 @@ def _message(status: Status, result: Mapping[str, Any]) -> str:
         said = str(result.get("stderr") or result.get("stdout") or result.get("module_stderr") or "").strip()
         text = f"{text.rstrip('.')}: {said.splitlines()[-1]}" if said else text
     text = _WRAPPING.sub("", one_line(text, limit=10 * _MESSAGE_LIMIT))
-    return one_line(text) or "failed without a message"
+    return _changed_key(text) or one_line(text) or "failed without a message"
+
+
+def _changed_key(text: str) -> str:
+    """What to read and do when ssh refuses a changed host key; empty for any other message."""
+    if "HOST IDENTIFICATION HAS CHANGED" not in text:
+        return ""
+    key = re.search(r"fingerprint for the (\S+) key sent by the remote host is (\S+?)\.?\s", text)
+    remedy = re.search(r"ssh-keygen -f \S+ -R \S+", text)
+    shown = f", it shows {key[1]} {key[2]}" if key else ""
+    forget = f": {remedy[0]}" if remedy else " from known_hosts"
+    return f"its host key has changed{shown}. If you reinstalled or replaced this host, forget the old key{forget}"
 
 
 def _diffs(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:

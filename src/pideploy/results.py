@@ -151,12 +151,11 @@ class DeployResult:
             return PideployError("spec", "; ".join(dict.fromkeys(refused)), hint="nothing was connected to")
         broken = sorted({f.host for f in self.failures if not f.unreachable})
         if self.unreachable and not broken:
-            return PideployError(
-                "unreachable",
-                f"{_count(self.unreachable, 'host')} out of reach: {', '.join(self.unreachable)}",
-                hint="`ssh HOST` must work without a question: is it on, is its name known, is your key in the agent?",
-                hosts=self.unreachable,
-            )
+            hint = "`ssh HOST` has to work without a question: is it on, its name known, your key in the agent?"
+            if any("host key has changed" in f.message for f in self.failures):
+                hint = "compare with what the host itself says: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key.pub"
+            message = f"{_count(self.unreachable, 'host')} out of reach: {', '.join(self.unreachable)}"
+            return PideployError("unreachable", message, hint, self.unreachable)
         if broken:
             out = f"; out of reach: {', '.join(self.unreachable)}" if self.unreachable else ""
             message = f"failed on {_count(broken, 'host')}: {', '.join(broken)}{out}"

@@ -161,7 +161,7 @@ def test_out_of_reach(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
     result = pideploy("kubernetes")
     assert result.exit_code == 3
     assert "red02: No route to host (preflight)" in result.stderr
-    assert "hint: `ssh HOST` must work without a question" in result.stderr
+    assert "hint: `ssh HOST` has to work without a question" in result.stderr
 
 
 def test_ansible_that_does_not_begin(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:

@@ -121,6 +121,27 @@ def test_message_of_a_failure(res: dict[str, Any], message: str) -> None:
     assert only_result(status="failed", res=res).message == message
 
 
+CHANGED_KEY = """Failed to connect to the host via ssh: @@@@@@@@@@@
+@    WARNING: REMOTE HOST IDENTIFICATION HAS CHANGED!     @
+IT IS POSSIBLE THAT SOMEONE IS DOING SOMETHING NASTY!
+The fingerprint for the ED25519 key sent by the remote host is
+SHA256:ImiCpT61yb3A6WPsMD4sM0BFl01xK/mwv5L2ntVLkgM.
+Please contact your system administrator.
+Offending ED25519 key in /state/red/known_hosts:3
+  remove with:
+  ssh-keygen -f "/state/red/known_hosts" -R "red01"
+Host key for red01 has changed and you have requested strict checking.
+Host key verification failed."""
+
+
+def test_a_changed_host_key_says_fingerprint_and_remedy() -> None:
+    assert only_result(status="unreachable", res={"msg": CHANGED_KEY}).message == (
+        "its host key has changed, it shows ED25519 SHA256:ImiCpT61yb3A6WPsMD4sM0BFl01xK/mwv5L2ntVLkgM."
+        " If you reinstalled or replaced this host, forget the old key:"
+        ' ssh-keygen -f "/state/red/known_hosts" -R "red01"'
+    )
+
+
 def test_an_ignored_failure_is_none() -> None:
     assert only_result(status="failed", res={"msg": "x"}, ignore_errors=True).status == "ok"
 
