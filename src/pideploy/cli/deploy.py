@@ -158,6 +158,7 @@ def verify(
     level: Annotated[
         Level, typer.Option("--level", help="nodes: only look; full: run pods, volumes, DNS.")
     ] = Level.full,
+    set_: SetOption = None,
     ask_become_pass: AskOption = False,
     become_password_file: PasswordFileOption = None,
     strict_host_keys: StrictOption = False,
@@ -183,6 +184,7 @@ def verify(
         password_file=become_password_file,
         printing=print_command,
         strict=strict_host_keys,
+        extra_vars=options.variables(set_, ""),
         verbose=verbose,
     )
     if print_command:
