@@ -203,6 +203,7 @@ SAVED = """\
 [12:99] -A INPUT -p tcp --dport 22 -j ACCEPT
 -A INPUT -p tcp --dport 6443 -m comment --comment "for KUBE-API and flannel" -j ACCEPT
 -A FORWARD -m comment --comment "flanneld forward" -j FLANNEL-FWD
+-A INPUT -m comment --comment "KUBE-ROUTER rule to explicitly ACCEPT traffic" -m mark --mark 0x2/0x2 -j ACCEPT
 -A FORWARD -o docker0 -j DOCKER
 -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP
 [3:4] -A FLANNEL-FWD -s 10.42.0.0/16 -m comment --comment "flanneld forward" -j ACCEPT

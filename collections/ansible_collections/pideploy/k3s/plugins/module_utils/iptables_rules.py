@@ -11,8 +11,8 @@ from typing import List
 __metaclass__ = type
 
 _OURS = re.compile(r"^(?:KUBE-|CNI-|FLANNEL-)")
-# flannel's own rules in chains of the system carry these comments.
-_COMMENTS = ("flanneld masq", "flanneld forward")
+# Rules of flannel and kube-router in chains of the system carry these comments.
+_COMMENTS = ("flanneld masq", "flanneld forward", "KUBE-ROUTER rule ", "kube-router netpol ")
 
 
 def _is_ours(line: str) -> bool:

@@ -141,9 +141,10 @@ class Remains:
             self.systemd.stop(unit)
             self.systemd.disable(unit)
         if self.live:
+            # Not by way of the slice: systemd would wait 90 s for every container that ignores SIGTERM.
+            k3s_runtime.end_processes(self.data_dir)
             if self.systemd.show(k3s_runtime.SLICE).active in ACTIVE:
                 self.systemd.stop(k3s_runtime.SLICE)
-            k3s_runtime.end_processes(self.data_dir)
             k3s_runtime.remove_cgroups()
             k3s_runtime.unmount(self._run)
             k3s_runtime.delete_interfaces(self._run)
@@ -155,7 +156,7 @@ class Remains:
         if self.units:
             self.systemd.reload()
             if self.live:
-                self._run(["systemctl", "reset-failed", *self.units])
+                self._run(["systemctl", "reset-failed", *self.units, "cri-containerd-*.scope"])
         self._forget()
 
     def _delete(self) -> None:

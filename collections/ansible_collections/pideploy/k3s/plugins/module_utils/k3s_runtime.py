@@ -81,9 +81,8 @@ def container_mounts() -> List[str]:
 
 
 def remove_cgroups(base: str = "/sys/fs/cgroup") -> None:
-    """Delete the empty control groups of pods, of cgroup v2 (below ``base``) and v1 (below each controller). Where
-    systemd made them, they are slices, and go with ``systemctl stop kubepods.slice``."""
-    for top in [base + "/kubepods", *glob.glob(base + "/*/kubepods")]:
+    """Delete the empty control groups of pods, of cgroup v2 (below ``base``) and v1 (below each controller)."""
+    for top in glob.glob(base + "/kubepods*") + glob.glob(base + "/*/kubepods*"):
         for folder, _names, _files in os.walk(top, topdown=False):
             removal.remove_empty(folder)
 
