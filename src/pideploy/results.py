@@ -159,7 +159,9 @@ class DeployResult:
         if broken:
             out = f"; out of reach: {', '.join(self.unreachable)}" if self.unreachable else ""
             message = f"failed on {_count(broken, 'host')}: {', '.join(broken)}{out}"
-            return PideployError("failed", message, hint="", hosts=[*broken, *self.unreachable])
+            asks = any("sudo password" in f.message or "password is required" in f.message for f in self.failures)
+            hint = "say sudo's password: --ask-become-pass, or --become-password-file FILE" if asks else ""
+            return PideployError("failed", message, hint, [*broken, *self.unreachable])
         if self.errors:
             return PideployError("failed", f"Ansible: {self.errors[-1]}")
         failed = [c for c in self.checks if c.status == "failed"]

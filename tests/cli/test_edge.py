@@ -15,7 +15,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from pideploy.cli import app, interrupt
+from pideploy.cli import FAMILIES, app, interrupt
 from pideploy.cli.output import EdgeGroup, as_error, duration, table
 from pideploy.errors import PideployError
 from tests.cli.conftest import Invoke
@@ -38,7 +38,7 @@ def commands() -> list[str]:
     found = []
     for info in app.registered_commands:
         found.append(info.name or getattr(info.callback, "__name__", ""))
-    return [*found, *(str(g.name) for g in app.registered_groups)]
+    return [*found, *FAMILIES]
 
 
 @pytest.mark.parametrize("command", commands())
@@ -47,6 +47,23 @@ def test_each_command_has_help_with_an_example(pideploy: Invoke, command: str) -
     assert result.exit_code == 0
     if command in ("kubernetes", "plan", "verify", "status", "kubeconfig", "reset"):
         assert f"Example:\n    pideploy {command} " in result.stdout
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_families_are_listed_and_work(pideploy: Invoke, family: str) -> None:
+    assert FAMILIES[family] in pideploy("-h").stdout
+    shown = pideploy(family, "--help")
+    assert shown.stdout.startswith(f"Usage: pideploy {family} [OPTIONS] COMMAND [ARGS]...")
+    failed = pideploy(family, "no-such-command")
+    assert failed.exit_code == 2
+    assert "No such command 'no-such-command'" in failed.stderr
+
+
+def test_errors_of_a_family_reach_the_edge(pideploy: Invoke) -> None:
+    result = pideploy("hosts", "expand", "red[1-", "-o", "json")
+    assert result.exit_code == 2
+    assert '"code": "hostlist"' in result.stdout
+    assert "error: '[' is never closed" in result.stderr
 
 
 def test_version(pideploy: Invoke) -> None:
@@ -78,7 +95,20 @@ def test_help_imports_nothing_heavy() -> None:
     assert shown.returncode == 0
     imported = {line.rpartition("|")[2].strip() for line in shown.stderr.splitlines()}
     assert "pideploy.cli" in imported
-    heavy = {"ansible", "ansible_runner", "jinja2", "yaml", "rich", "filelock", "pexpect", "pideploy.api", "fastapi"}
+    heavy = {
+        "ansible",
+        "ansible_runner",
+        "urllib.request",
+        "pideploy.lab",
+        "pideploy.cli.artifacts",
+        "jinja2",
+        "yaml",
+        "rich",
+        "filelock",
+        "pexpect",
+        "pideploy.api",
+        "fastapi",
+    }
     assert imported & heavy == set()
 
 
