@@ -43,15 +43,15 @@ def up(
       pideploy lab up "red,red[01-02]"
       pideploy lab up "jet,red[1-2]" --flavour pios-bookworm --flavour jet=jetson
     """
-    from pideploy.lab import Lab, simk3s
+    from pideploy.lab import Lab, hostnames, simk3s
     from pideploy.lab.lab import DEFAULT_FLAVOUR
 
     default, special = _flavours(flavour or [], DEFAULT_FLAVOUR)
     try:
         lab = Lab.up(hosts, default, flavours=special, sudo=sudo, name=name, progress=say)
-    except KeyboardInterrupt:
-        say(f"Interrupted. What exists by now goes with: pideploy lab down {name or '--all'}")
-        raise
+    except KeyboardInterrupt as exc:
+        made = name or hostnames.expand(hosts)[0]
+        raise PideployError("interrupted", "interrupted: half a lab may exist", f"pideploy lab down {made}") from exc
     if output != Format.text:
         show_json({**_data(lab), "created": lab.created})
         return

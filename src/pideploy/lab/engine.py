@@ -149,20 +149,22 @@ class Engine:
 
     def remove(self, container: str) -> None:
         """Remove a container, running or not, with its anonymous volume."""
-        self.run("rm", "-f", "-v", *(("-t", "3") if self.name == "podman" else ()), container)
+        self.run("rm", "-f", "-v", *(("-t", "10") if self.name == "podman" else ()), container)
 
     def remove_network(self, name: str) -> None:
         """Remove a network of a lab."""
         self.run("network", "rm", name)
 
 
-def find_engine() -> Engine:
-    """Return the engine that works here.
+def find_engine(only: str = "") -> Engine:
+    """Return the engine that works here; ``only`` names the one that it has to be.
 
     :raises PideployError: none does; the message says what is missing of each.
     """
     reasons = []
     for name, look in (("podman", _podman), ("docker", _docker)):
+        if only not in ("", name):
+            continue
         if shutil.which(name) is None:
             reasons.append(f"{name}: not installed")
             continue

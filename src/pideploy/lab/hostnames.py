@@ -49,7 +49,7 @@ def refuse_taken(
     names: Sequence[str],
     others: Mapping[str, str],
     patterns: Sequence[list[str]] | None = None,
-    lookup: Callable[[str], bool] = resolves,
+    lookup: Callable[[str], bool] | None = None,
 ) -> None:
     """Check that names are free; ``others`` are names of other labs' machines, with their lab.
 
@@ -70,7 +70,7 @@ def refuse_taken(
                 "lab_name", f"{name}: your ssh configuration has an entry for it", "take other names", [name]
             )
     with ThreadPoolExecutor(16) as pool:
-        for name, taken in zip(names, pool.map(lookup, names), strict=True):
+        for name, taken in zip(names, pool.map(lookup or resolves, names), strict=True):
             if taken:
                 raise PideployError(
                     "lab_name",

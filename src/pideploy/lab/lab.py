@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import shutil
 import socket
@@ -91,12 +92,12 @@ class Lab:
             raise PideployError("usage", f"sudo '{sudo}' is unknown", hint=" or ".join(SUDO))
         if hostnames.expand(name) != [name]:
             raise PideployError("usage", f"'{name}' cannot be the name of a lab", hint="--name red")
-        engine = find_engine()
         artifacts.import_file(simk3s.__file__)
         if (state.folder(name) / "lab.json").exists():
-            lab = cls(state.load(name), engine)
+            lab = cls.load(name)
             lab._must_be_same(chosen, sudo)
             return lab._start(timeout, progress)
+        engine = find_engine()
         images = {f: recipe.ensure_image(engine, f, progress) for f in dict.fromkeys(chosen.values())}
         lab = cls._describe(engine, name, chosen, sudo)
         try:
@@ -196,9 +197,10 @@ class Lab:
         deadline = time.monotonic() + timeout
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             list(pool.map(lambda node: self._wait_for(node, deadline, _answers), self.nodes))
-            keys = list(pool.map(self._host_key, self.nodes))
-            lines = [f"{n.name},{n.address} {key}\n" for n, key in zip(self.nodes, keys, strict=True)]
-            state.write_atomic(self.folder / "known_hosts", "".join(lines).encode())
+            if not (self.folder / "known_hosts").exists():
+                keys = list(pool.map(self._host_key, self.nodes))
+                lines = [f"{n.name},{n.address} {key}\n" for n, key in zip(self.nodes, keys, strict=True)]
+                state.write_atomic(self.folder / "known_hosts", "".join(lines).encode())
             state.write_atomic(self.folder / "ssh_config", ssh.fragment(self.name, self.nodes).encode())
             list(pool.map(lambda node: self._wait_for(node, deadline, self._takes_login), self.nodes))
 
@@ -246,13 +248,20 @@ class Lab:
 
         :raises PideployError: there is no lab of this name.
         """
-        return cls(state.load(name), find_engine())
+        description = state.load(name)
+        return cls(description, find_engine(description.engine))
 
     @classmethod
     def list(cls) -> list[Lab]:
         """Return all labs of this user."""
-        names = state.names()
-        return [cls.load(name) for name in names]
+        engines: dict[str, Engine] = {}
+        labs = []
+        for name in state.names():
+            description = state.load(name)
+            if description.engine not in engines:
+                engines[description.engine] = find_engine(description.engine)
+            labs.append(cls(description, engines[description.engine]))
+        return labs
 
     @classmethod
     def of_host(cls, host: str) -> Lab:
@@ -267,7 +276,15 @@ class Lab:
 
 
 def remove(name: str, engine: Engine) -> bool:
-    """Remove everything of a lab, also what a broken start left; return whether there was anything."""
+    """Remove everything of a lab, also what a broken start left; return whether there was anything.
+
+    :raises PideployError: the engine that the lab was made with does not work now, or refuses.
+    """
+    made_with = engine.name
+    with contextlib.suppress(PideployError):  # the description may be missing or broken
+        made_with = state.load(name).engine
+    if made_with != engine.name:
+        engine = find_engine(made_with)
     containers = [c for c in engine.containers() if c.lab == name]
     networks = [network_name for network_name, lab in engine.networks().items() if lab == name]
     home = state.folder(name)
