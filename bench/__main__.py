@@ -83,10 +83,10 @@ def deploy(hosts: str, version: str, extra: list[str]) -> Run:
     return Run(
         wall=wall,
         cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
-        host_tasks=max(result["host_tasks"].values()),
+        host_tasks=max(host["host_tasks"] for host in result["hosts"].values()),
         bytes_pushed=result["bytes_pushed"],
         changed=result["changed"],
-        phases={phase["id"]: round(phase["duration_s"], 2) for phase in result["phases"]},
+        phases={phase["id"]: round(phase["duration"], 2) for phase in result["phases"]},
     )
 
 
@@ -128,7 +128,7 @@ def bench_deploy(options: argparse.Namespace) -> None:
     images = artifacts.find(options.k3s_version, arch, "images")
     files = floor.Files(Path(binary.path), Path(images.path) if images else None)
     hosts = f"bench[0-{options.nodes - 1}]"
-    extra = ["--set", "k3s_disable=[traefik, servicelb, metrics-server]"]
+    extra = ["--set", 'k3s_disable=["traefik", "servicelb", "metrics-server"]']
     rounds = []
     for number in range(options.rounds):
         print(f"round {number + 1} of {options.rounds} …", file=sys.stderr)
