@@ -30,6 +30,7 @@ from typing import Any, NoReturn
 VERSION = "v1.36.4+sim1"
 ETC = os.environ.get("SIMK3S_ETC", "/etc/rancher")  # tests run it without root
 Flags = dict[str, list[str]]
+Config = dict[str, Any]  # key -> text, or list of texts
 Object = dict[str, Any]
 
 
@@ -77,10 +78,13 @@ _BOOL_SERVER = """cluster-init cluster-reset disable-cloud-controller disable-he
  disable-network-policy disable-scheduler embedded-registry etcd-disable-snapshots etcd-expose-metrics etcd-s3
  etcd-s3-insecure etcd-s3-skip-ssl-verify etcd-snapshot-compress flannel-external-ip flannel-ipv6-masq
  secrets-encryption supervisor-metrics tls-san-security"""
-SHORT = {"c": "config", "d": "data-dir", "i": "node-ip", "l": "log", "s": "server", "t": "token", "o": "write-kubeconfig"}
+SHORT = {"c": "config", "d": "data-dir", "i": "node-ip", "l": "log", "s": "server", "t": "token",
+         "o": "write-kubeconfig"}
 ENVIRONMENT = {"K3S_TOKEN": "token", "K3S_TOKEN_FILE": "token-file", "K3S_URL": "server", "K3S_NODE_NAME": "node-name",
-               "K3S_DATA_DIR": "data-dir", "K3S_AGENT_TOKEN": "agent-token", "K3S_KUBECONFIG_MODE": "write-kubeconfig-mode"}  # fmt: skip
-SECRET_FLAGS = {"token", "t", "agent-token", "datastore-endpoint", "etcd-s3-access-key", "etcd-s3-secret-key", "vpn-auth"}
+               "K3S_DATA_DIR": "data-dir", "K3S_AGENT_TOKEN": "agent-token",
+               "K3S_KUBECONFIG_MODE": "write-kubeconfig-mode"}
+SECRET_FLAGS = {"token", "t", "agent-token", "datastore-endpoint", "etcd-s3-access-key", "etcd-s3-secret-key",
+                "vpn-auth"}
 
 
 def known_flags(role: str) -> tuple[set[str], set[str]]:
@@ -117,17 +121,9 @@ def flow_list(text: str, line: int) -> list[str]:
     return [scalar(item, line) for item in items if item.strip()]
 
 
-def read_yaml(text: str) -> dict[str, str | list[str]]:
-    """The part of YAML (and all of JSON) that a k3s config.yaml uses: keys with a scalar or a list of scalars."""
-    if text.lstrip().startswith("{"):
-        data = json.loads(text)
-        plain = {True: "true", False: "false", None: ""}
-
-        def word(value: Any) -> str:
-            return plain[value] if value is None or isinstance(value, bool) else str(value)
-
-        return {k: [word(i) for i in v] if isinstance(v, list) else word(v) for k, v in data.items()}
-    result: dict[str, str | list[str]] = {}
+def read_yaml(text: str) -> Config:
+    """The part of YAML that a k3s config.yaml uses: keys with a scalar or a list of scalars, JSON among them."""
+    result: Config = {}
     key = ""
     for number, line in enumerate(text.splitlines(), 1):
         if not line.strip() or line.lstrip().startswith("#") or line.strip() == "---":
@@ -135,14 +131,17 @@ def read_yaml(text: str) -> dict[str, str | list[str]]:
         item = re.match(r"\s*-(?:\s+(.*))?$", line)
         pair = re.match(r"""(["']?)([\w+.-]+)\1\s*:(?:\s+(.*))?$""", line)
         if item and key:
-            previous = result[key]
-            result[key] = [*(previous if isinstance(previous, list) else []), scalar(item[1] or "", number)]
+            result[key] = [*listed(result[key]), scalar(item[1] or "", number)]
         elif pair:
             key, value = pair[2], (pair[3] or "").strip()
             result[key] = flow_list(value, number) if value.startswith("[") else scalar(value, number)
         else:
             fatal(f"yaml: line {number}: could not find expected ':'")
     return result
+
+
+def listed(value: str | list[str]) -> list[str]:
+    return value if isinstance(value, list) else [value] if value else []
 
 
 def config_arguments(role: str, arguments: list[str]) -> list[str]:
@@ -153,19 +152,16 @@ def config_arguments(role: str, arguments: list[str]) -> list[str]:
         if argument.startswith("-") and name in ("config", "c"):
             path = value or "".join(arguments[index + 1 : index + 2])
     folder = sorted(os.listdir(path + ".d")) if os.path.isdir(path + ".d") else []
-    values: dict[str, str | list[str]] = {}
-    for name in [path] + [f"{path}.d/{f}" for f in folder if f.lower().endswith((".yaml", ".yml"))]:
-        if os.path.exists(name):
-            with open(name, encoding="utf-8") as handle:
-                data = read_yaml(handle.read())
-            for key, value in data.items():
-                base, old = key.rstrip("+"), values.get(key.rstrip("+"))
-                both = [*([old] if isinstance(old, str) else old or []), *([value] if isinstance(value, str) else value)]
-                values[base] = both if key.endswith("+") and old is not None else value
-    known = set().union(*known_flags(role))
-    result = []
+    values: Config = {}
+    for file in [path] + [f"{path}.d/{f}" for f in folder if f.lower().endswith((".yaml", ".yml"))]:
+        for key, value in read_yaml(read(file)).items():
+            base = key.rstrip("+")
+            add = key.endswith("+") and base in values
+            values[base] = [*listed(values[base]), *listed(value)] if add else value
+    known = known_flags(role)
+    result: list[str] = []
     for key, value in values.items():
-        if role == "server" and key not in known:
+        if role == "server" and key not in known[0] | known[1]:
             log("warning", f"Unknown flag --{key} found in config.yaml, skipping\n")
             continue
         result += [f"-{'-' * (len(key) > 1)}{key}={v}" for v in (value if isinstance(value, list) else [value])]
@@ -266,6 +262,11 @@ def write(path: str, text: str, mode: int = 0o600) -> None:
     os.replace(temporary, path)
 
 
+def architecture() -> str:
+    machine = os.uname().machine
+    return {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "armv8l": "arm"}.get(machine, machine)
+
+
 def interface_address(name: str) -> str:
     import fcntl
     import struct
@@ -303,11 +304,11 @@ def check_cgroups(flags: Flags) -> str:
     enabled = {line.split()[0] for line in read("/proc/cgroups").splitlines()[1:] if line.split()[-1] == "1"}
     if "memory" not in enabled:
         fatal('Error: failed to find memory cgroup, you may need to add "cgroup_memory=1 cgroup_enable=memory" '
-              "to your linux cmdline (/boot/cmdline.txt on a Raspberry Pi)")  # fmt: skip
+              "to your linux cmdline (/boot/cmdline.txt on a Raspberry Pi)")
     if argument_of(flags, "kubelet-arg", "fail-cgroupv1", "true") == "false":
         return ""
     return ("kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is unsupported "
-            "and will be removed in a future release")  # fmt: skip
+            "and will be removed in a future release")
 
 
 # --- certificates ----------------------------------------------------------------------------------------------------
@@ -330,9 +331,10 @@ def make_ca(tls: str, name: str) -> None:
     path = f"{tls}/{name}"
     if not os.path.exists(path + ".crt"):
         write(path + ".cnf", "[req]\ndistinguished_name=d\nx509_extensions=x\n[d]\n[x]\nsubjectKeyIdentifier=hash\n"
-              "basicConstraints=critical,CA:true\nkeyUsage=critical,digitalSignature,keyEncipherment,keyCertSign\n")  # fmt: skip
+              "basicConstraints=critical,CA:true\n"
+              "keyUsage=critical,digitalSignature,keyEncipherment,keyCertSign\n")
         openssl("req", "-x509", *EC, "-config", path + ".cnf", "-subj", f"/CN=k3s-{name}@{int(time.time())}",
-                "-days", "3650", "-keyout", path + ".key", "-out", path + ".crt")  # fmt: skip
+                "-days", "3650", "-keyout", path + ".key", "-out", path + ".crt")
         os.unlink(path + ".cnf")
         os.chmod(path + ".key", 0o600)
         log("info", f"generated self-signed CA certificate CN=k3s-{name}")
@@ -350,10 +352,12 @@ def make_leaf(tls: str, name: str, ca: str, subject: str, usage: str, names: lis
     san = ",".join(("IP:" if re.fullmatch(r"[\d.]+|.*:.*", n) else "DNS:") + n for n in names)
     extensions = "keyUsage=critical,digitalSignature,keyEncipherment\nauthorityKeyIdentifier=keyid\n"
     write(path + ".cnf", "[req]\ndistinguished_name=d\n[d]\n[x]\n" + extensions + f"extendedKeyUsage={usage}\n"
-          + (f"subjectAltName={san}\n" if san else ""))  # fmt: skip
-    openssl("req", "-new", *EC, "-config", path + ".cnf", "-subj", subject, "-keyout", path + ".key", "-out", path + ".csr")
-    openssl("x509", "-req", "-in", path + ".csr", "-CA", f"{tls}/{ca}.crt", "-CAkey", f"{tls}/{ca}.key", "-days", "365",
-            "-set_serial", "0x" + secrets.token_hex(8), "-extfile", path + ".cnf", "-extensions", "x", "-out", path + ".new")  # fmt: skip
+          + (f"subjectAltName={san}\n" if san else ""))
+    openssl("req", "-new", *EC, "-config", path + ".cnf", "-subj", subject, "-keyout", path + ".key",
+            "-out", path + ".csr")
+    openssl("x509", "-req", "-in", path + ".csr", "-CA", f"{tls}/{ca}.crt", "-CAkey", f"{tls}/{ca}.key",
+            "-set_serial", "0x" + secrets.token_hex(8), "-extfile", path + ".cnf", "-extensions", "x",
+            "-days", "365", "-out", path + ".new")
     write(path + ".crt", read(path + ".new") + read(f"{tls}/{ca}.crt"), 0o644)
     os.chmod(path + ".key", 0o600)
     write(path + ".names", wanted)
@@ -374,7 +378,7 @@ def make_certificates(data: str, names: list[str]) -> None:
 
 # --- HTTPS client ----------------------------------------------------------------------------------------------------
 def request(url: str, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None,
-            context: ssl.SSLContext | None = None, timeout: float = 10) -> tuple[int, bytes]:  # fmt: skip
+            context: ssl.SSLContext | None = None, timeout: float = 10) -> tuple[int, bytes]:
     """One HTTPS request; ``http.client`` would double an agent's memory.
 
     Without a context the server is not verified: only for /cacerts, whose answer the token's hash then verifies.
@@ -416,28 +420,27 @@ def node_args(role: str, arguments: list[str]) -> str:
 def condition(kind: str, status: str, reason: str, message: str) -> Object:
     moment = now()
     return {"lastHeartbeatTime": moment, "lastTransitionTime": moment, "message": message, "reason": reason,
-            "status": status, "type": kind}  # fmt: skip
+            "status": status, "type": kind}
 
 
 PRESSURES = [("MemoryPressure", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
              ("DiskPressure", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-             ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available")]  # fmt: skip
+             ("PIDPressure", "KubeletHasSufficientPID", "kubelet has sufficient PID available")]
 STARTING = ("container runtime network not ready: NetworkReady=false reason:NetworkPluginNotReady "
-            "message:Network plugin returns error: cni plugin not initialized")  # fmt: skip
+            "message:Network plugin returns error: cni plugin not initialized")
 
 
 def node_object(role: str, flags: Flags, arguments: list[str], name: str, address: str) -> Object:
-    uname = os.uname()
-    arch = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm"}.get(uname.machine, uname.machine)
+    uname, arch = os.uname(), architecture()
     disk = os.statvfs("/")
     found = re.search(r"MemTotal:\s+(\d+)", read("/proc/meminfo"))
     size = {"cpu": str(os.cpu_count() or 1), "ephemeral-storage": f"{disk.f_blocks * disk.f_frsize // 1024}Ki",
-            "hugepages-2Mi": "0", "memory": f"{found[1] if found else 0}Ki", "pods": "0"}  # fmt: skip
+            "hugepages-2Mi": "0", "memory": f"{found[1] if found else 0}Ki", "pods": "0"}
     pretty = re.search(r'^PRETTY_NAME="?([^"\n]*)', read("/etc/os-release"), re.M)
     machine = read("/etc/machine-id").strip()
-    labels = {"beta.kubernetes.io/arch": arch, "beta.kubernetes.io/instance-type": "k3s", "beta.kubernetes.io/os": "linux",
-              "kubernetes.io/arch": arch, "kubernetes.io/hostname": name, "kubernetes.io/os": "linux",
-              "node.kubernetes.io/instance-type": "k3s"}  # fmt: skip
+    labels = {"beta.kubernetes.io/arch": arch, "beta.kubernetes.io/instance-type": "k3s",
+              "beta.kubernetes.io/os": "linux", "kubernetes.io/arch": arch, "kubernetes.io/hostname": name,
+              "kubernetes.io/os": "linux", "node.kubernetes.io/instance-type": "k3s"}
     labels.update(label.partition("=")[::2] for label in words(flags, "node-label"))
     if role == "server":
         labels["node-role.kubernetes.io/control-plane"] = "true"
@@ -468,7 +471,7 @@ def node_object(role: str, flags: Flags, arguments: list[str], name: str, addres
                 "containerRuntimeVersion": "none://simulated", "kernelVersion": uname.release, "kubeProxyVersion": "",
                 "kubeletVersion": VERSION, "machineID": machine, "operatingSystem": "linux",
                 "osImage": pretty[1] if pretty else "Linux", "systemUUID": machine}},
-    }  # fmt: skip
+    }
 
 
 # --- store: the cluster's objects, on disk in server/db/state.json ---------------------------------------------------
@@ -501,7 +504,7 @@ class ApiError(Exception):
 
     def status(self) -> Object:
         return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "message": self.message,
-                "reason": self.reason, "code": self.code}  # fmt: skip
+                "reason": self.reason, "code": self.code}
 
 
 class Store:
@@ -565,7 +568,7 @@ class Store:
         self.put("events", "default", {
             "metadata": meta, "reason": reason, "message": message, "type": kind, "count": 1, "firstTimestamp": moment,
             "lastTimestamp": moment, "involvedObject": {"kind": "Node", "name": name, "uid": name},
-            "source": {"component": "kubelet", "host": name}})  # fmt: skip
+            "source": {"component": "kubelet", "host": name}})
         events = self.objects("events")
         for key in list(events)[:-500]:
             del events[key]
@@ -578,11 +581,11 @@ class Store:
             if old is None:
                 data = {"hash": base64.b64encode(digest.encode()).decode()}
                 self.put("secrets", "kube-system", {"metadata": {"name": key}, "type": "k3s.cattle.io/node-password",
-                                                    "data": data})  # fmt: skip
+                                                    "data": data})
             elif base64.b64decode(old["data"]["hash"]).decode() != digest:
                 raise ApiError(403, "Forbidden", "Node password rejected, duplicate hostname or contents of "
                                "'/etc/rancher/node/password' may not match server node-passwd entry, try enabling a "
-                               "unique node name with the --with-node-id flag")  # fmt: skip
+                               "unique node name with the --with-node-id flag")
 
     def register(self, node: Object) -> None:
         """Add a node, or renew what a restarted one says of itself; labels and taints count at registration only."""
@@ -618,13 +621,14 @@ class Store:
     def set_ready(self, node: Object, ready: bool) -> None:
         """Move a node between Ready and Unknown the way the node controller does."""
         name, old = node["metadata"]["name"], node["status"]["conditions"]
-        good = [(k, "False", r, m) for k, r, m in PRESSURES] + [("Ready", "True", "KubeletReady", "kubelet is posting ready status")]  # fmt: skip
+        good = [(k, "False", r, m) for k, r, m in PRESSURES]
+        good.append(("Ready", "True", "KubeletReady", "kubelet is posting ready status"))
         bad = [(k, "Unknown", "NodeStatusUnknown", "Kubelet stopped posting node status.") for k, *_ in good]
         new = [condition(*item) for item in (good if ready else bad)]
-        for item, previous in zip(new, old):
-            item["lastHeartbeatTime"] = item["lastHeartbeatTime"] if ready else previous["lastHeartbeatTime"]
-            if item["status"] == previous["status"]:
-                item["lastTransitionTime"] = previous["lastTransitionTime"]
+        for index, item in enumerate(new):
+            item["lastHeartbeatTime"] = item["lastHeartbeatTime"] if ready else old[index]["lastHeartbeatTime"]
+            if item["status"] == old[index]["status"]:
+                item["lastTransitionTime"] = old[index]["lastTransitionTime"]
         node["status"]["conditions"] = new
         key = "node.kubernetes.io/unreachable"
         taints = [t for t in node["spec"].get("taints", []) if t["key"] != key]
@@ -651,17 +655,20 @@ class Store:
         if "coredns" not in disabled:
             pods.append(("coredns", "k8s-app", "kube-dns", "rancher/mirrored-coredns-coredns:1.14.6"))
         if "local-storage" not in disabled:
-            pods.append(("local-path-provisioner", "app", "local-path-provisioner", "rancher/local-path-provisioner:v0.0.36"))
-            helper = f"apiVersion: v1\nkind: Pod\nmetadata:\n  name: helper-pod\nspec:\n  containers:\n  - name: helper-pod\n    image: {BUSYBOX}\n"  # fmt: skip
+            name = "local-path-provisioner"
+            pods.append((name, "app", name, "rancher/local-path-provisioner:v0.0.36"))
+            helper = ("apiVersion: v1\nkind: Pod\nmetadata:\n  name: helper-pod\nspec:\n  containers:\n"
+                      f"  - name: helper-pod\n    image: {BUSYBOX}\n")
             config = {"metadata": {"name": "local-path-config"}, "data": {"helperPod.yaml": helper}}
             self.put("configmaps", "kube-system", config)
             mark = {"storageclass.kubernetes.io/is-default-class": "true"}
             self.put("storageclasses", "", {
                 "metadata": {"name": "local-path", "annotations": mark}, "provisioner": "rancher.io/local-path",
-                "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"})  # fmt: skip
+                "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"})
         for name, label, value, image in pods:
             meta = {"name": f"{name}-{secrets.token_hex(5)}-{secrets.token_hex(3)[:5]}", "labels": {label: value}}
-            self.put("pods", "kube-system", {"metadata": meta, "spec": {"containers": [{"name": name, "image": image}]}})
+            containers = [{"name": name, "image": image}]
+            self.put("pods", "kube-system", {"metadata": meta, "spec": {"containers": containers}})
 
 
 def new_uid() -> str:
@@ -672,7 +679,7 @@ def new_uid() -> str:
 def first_status(resource: str) -> Object | None:
     if resource == "pods":
         why = {"lastProbeTime": None, "lastTransitionTime": now(), "status": "False", "type": "PodScheduled",
-               "reason": "Unschedulable", "message": "0 nodes are available: these are simulated nodes (capacity.pods is 0): Too many pods."}  # fmt: skip
+               "reason": "Unschedulable", "message": "no nodes are available: these simulated ones take no pods"}
         return {"conditions": [why], "phase": "Pending", "qosClass": "BestEffort"}
     phases = {"namespaces": "Active", "persistentvolumeclaims": "Pending"}
     return {"phase": phases[resource]} if resource in phases else None
@@ -743,7 +750,7 @@ class Api:
         elif method == "PUT" and name == node and resource == "leases":
             self.store.renew(node)
         else:
-            raise ApiError(403, "Forbidden", f'{resource} "{name}" is forbidden: User "system:node:{node}" cannot do this')
+            raise ApiError(403, "Forbidden", f'{resource} "{name}" is forbidden to user "system:node:{node}"')
         return 200, {}
 
     def as_admin(self, method: str, resource: str, namespace: str, name: str, body: bytes) -> tuple[int, Any]:
@@ -765,8 +772,8 @@ class Api:
 
 def version_info() -> Object:
     _, minor, *_ = VERSION[1:].split(".")
-    return {"major": "1", "minor": minor, "gitVersion": VERSION, "gitTreeState": "clean", "compiler": "none (simulated)",
-            "goVersion": "", "platform": "linux/" + {"x86_64": "amd64", "aarch64": "arm64"}.get(os.uname().machine, "arm")}  # fmt: skip
+    return {"major": "1", "minor": minor, "gitVersion": VERSION, "gitTreeState": "clean",
+            "compiler": "none (simulated)", "goVersion": "", "platform": f"linux/{architecture()}"}
 
 
 def serve(api: Api, address: str, port: int, tls: str) -> Any:
@@ -779,13 +786,14 @@ def serve(api: Api, address: str, port: int, tls: str) -> Any:
     context.verify_mode = ssl.CERT_OPTIONAL
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        protocol_version, timeout, connection = "HTTP/1.1", 30, None
+        protocol_version, timeout = "HTTP/1.1", 30
+        connection: ssl.SSLSocket
 
         def handle_any(self) -> None:
             size = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(min(size, 8 << 20))
-            certificate = self.connection.getpeercert() or {}
-            subject = next((v for rdn in certificate.get("subject", ()) for k, v in rdn if k == "commonName"), "")
+            names: Any = (self.connection.getpeercert() or {}).get("subject", ())
+            subject = next((pair[1] for rdn in names for pair in rdn if pair[0] == "commonName"), "")
             try:
                 code, content = api.answer(self.command, self.path, body, self.headers, subject)
             except ApiError as error:
@@ -862,7 +870,7 @@ def kubeconfig_text(data: str, port: int) -> str:
             f"    server: https://127.0.0.1:{port}\n  name: default\ncontexts:\n- context:\n    cluster: default\n"
             "    user: default\n  name: default\ncurrent-context: default\nkind: Config\nusers:\n- name: default\n"
             f"  user:\n    client-certificate-data: {encoded('client-admin.crt')}\n"
-            f"    client-key-data: {encoded('client-admin.key')}\n")  # fmt: skip
+            f"    client-key-data: {encoded('client-admin.key')}\n")
 
 
 def server_tokens(data: str, flags: Flags, store: Store) -> tuple[str, str]:
@@ -871,11 +879,11 @@ def server_tokens(data: str, flags: Flags, store: Store) -> tuple[str, str]:
     ca = hashlib.sha256(read(f"{folder}/tls/server-ca.crt").encode()).hexdigest()
     given = parse_token(secret_of(flags, "token"))[2] if flags.keys() & {"token", "token-file"} else ""
     password = given or parse_token(read(f"{folder}/token").strip())[2] or secrets.token_hex(16)
-    agent = parse_token(secret_of(flags, "agent-token"))[2] if flags.keys() & {"agent-token", "agent-token-file"} else ""
+    agent = flags.keys() & {"agent-token", "agent-token-file"} and parse_token(secret_of(flags, "agent-token"))[2]
     mark = hashlib.sha256(password.encode()).hexdigest()
     if store.state.setdefault("bootstrap", mark) != mark:
         fatal("Error: preparing server: failed to bootstrap cluster data: failed to reconcile with local datastore: "
-              "bootstrap data already found and encrypted with different token")  # fmt: skip
+              "bootstrap data already found and encrypted with different token")
     write(f"{folder}/token", f"K10{ca}::server:{password}\n")
     for name in ("node-token", "agent-token"):
         if os.path.lexists(f"{folder}/{name}"):
@@ -899,7 +907,7 @@ def run_server(arguments: list[str]) -> int:
     data, port = one(flags, "data-dir", "/var/lib/rancher/k3s"), int(one(flags, "https-listen-port", "6443"))
     name, address = node_name(flags), node_address(flags)
     names = ["127.0.0.1", "::1", "10.43.0.1", "localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc",
-             "kubernetes.default.svc.cluster.local", name, address, *words(flags, "tls-san")]  # fmt: skip
+             "kubernetes.default.svc.cluster.local", name, address, *words(flags, "tls-san")]
     make_certificates(data, list(dict.fromkeys(names)))
     grace = argument_of(flags, "kube-controller-manager-arg", "node-monitor-grace-period", "40s")
     store = Store(f"{data}/server/db/state.json", seconds(grace))
@@ -958,12 +966,15 @@ def verified_context(url: str, digest: str, stop: threading.Event) -> tuple[ssl.
             context.load_verify_locations(cadata=ca.decode())
             if not digest:
                 log("warning", "Cluster CA certificate is not trusted by the host CA bundle, but the token does not "
-                    "include a CA hash. Use the full token from the server's node-token file to enable Cluster CA validation.")  # fmt: skip
+                    "include a CA hash. Use the full token from the server's node-token file to enable Cluster CA "
+                    "validation.")
             return context, ca.decode()
         except ValueError as error:
             message = str(error)
         except OSError as error:
-            message = f'failed to get CA certs: Get "https://127.0.0.1:6444/cacerts": {error.strerror or error}'
+            # An agent of k3s speaks to its own load balancer, which just hangs up when it reaches no server.
+            words = "EOF" if isinstance(error, ConnectionError) else (error.strerror or str(error)).lower()
+            message = f'failed to get CA certs: Get "https://127.0.0.1:6444/cacerts": {words}'
         log("error", f"Failed to validate connection to cluster at {url}: {message}")
         stop.wait(2)
     raise SystemExit(0)
@@ -1054,9 +1065,12 @@ def run_agent(arguments: list[str]) -> int:
 # --- k3s kubectl -----------------------------------------------------------------------------------------------------
 KUBECTL_VALUES = {"n": "namespace", "namespace": "", "o": "output", "output": "", "l": "selector", "selector": "",
                   "f": "filename", "filename": "", "for": "", "timeout": "", "kubeconfig": "", "raw": "", "s": "server",
-                  "request-timeout": "", "field-selector": "", "sort-by": "", "grace-period": "", "v": ""}  # fmt: skip
-KUBECTL_BOOLS = {"A": "all-namespaces", "all-namespaces": "", "ignore-not-found": "", "wait": "", "force": "", "all": "",
-                 "ignore-daemonsets": "", "delete-emptydir-data": "", "no-headers": "", "server-side": "", "now": ""}  # fmt: skip
+                  "request-timeout": "", "grace-period": "", "v": ""}
+KUBECTL_BOOLS = {"A": "all-namespaces", "all-namespaces": "", "ignore-not-found": "", "wait": "", "force": "",
+                 "all": "", "ignore-daemonsets": "", "delete-emptydir-data": "", "no-headers": "", "now": ""}
+
+
+REFUSED = "was refused - did you specify the right host or port?"
 
 
 def kubectl_error(message: str) -> NoReturn:
@@ -1095,7 +1109,7 @@ class Kubectl:
             with open(path, encoding="utf-8") as handle:
                 text = handle.read()
         except FileNotFoundError:
-            kubectl_error("The connection to the server localhost:8080 was refused - did you specify the right host or port?")
+            kubectl_error(f"The connection to the server localhost:8080 {REFUSED}")
         except PermissionError:
             kubectl_error(f'error: error loading config file "{path}": open {path}: permission denied')
         found = dict(re.findall(r"^[\s-]*([\w-]+): (\S+)\s*$", text, re.M))
@@ -1114,9 +1128,10 @@ class Kubectl:
             body = json.dumps(value).encode() if value is not None else b""
             code, content = request(self.url, method, path, body, context=self.context, timeout=self.timeout)
         except ConnectionRefusedError:
-            kubectl_error(f"The connection to the server {server} was refused - did you specify the right host or port?")
+            kubectl_error(f"The connection to the server {server} {REFUSED}")
         except ssl.SSLCertVerificationError as error:
-            kubectl_error("Unable to connect to the server: tls: failed to verify certificate: x509: " + error.verify_message)
+            words = "tls: failed to verify certificate: x509: " + error.verify_message
+            kubectl_error(f"Unable to connect to the server: {words}")
         except (TimeoutError, socket.timeout):
             kubectl_error("Unable to connect to the server: context deadline exceeded")
         except OSError as error:
@@ -1158,9 +1173,6 @@ class Kubectl:
         for term in filter(None, self.flags.get("selector", "").split(",")):
             key, _, value = term.replace("==", "=").partition("=")
             items = [i for i in items if value == i["metadata"].get("labels", {}).get(key, None if value else value)]
-        for term in filter(None, self.flags.get("field-selector", "").split(",")):
-            field, _, value = term.replace("==", "=").partition("=")
-            items = [i for i in items if str(dig(i, field)) == value]
         return items
 
     def get(self) -> int:
@@ -1183,12 +1195,13 @@ class Kubectl:
         elif output == "name":
             print("".join(f"{kind_name(item)}\n" for item in found), end="")
         elif output not in ("", "wide"):
-            kubectl_error(f'error: the simulated kubectl prints json, name, wide or a table, not "{output}"')
+            kubectl_error(f'error: the simulated kubectl prints json, name or a table, not "{output}"')
         elif found:
-            print(table(found, output == "wide", "all-namespaces" in self.flags, "no-headers" not in self.flags))
+            print(table(found, "all-namespaces" in self.flags, "no-headers" not in self.flags))
+        elif "all-namespaces" in self.flags or not RESOURCES[targets[0][0]][2]:
+            print("No resources found", file=sys.stderr)
         else:
-            where = "" if "all-namespaces" in self.flags or not RESOURCES[targets[0][0]][2] else f" in {self.flags.get('namespace', 'default')} namespace"
-            print(f"No resources found{where}" + ("." if where else ""), file=sys.stderr)
+            print(f"No resources found in {self.flags.get('namespace', 'default')} namespace.", file=sys.stderr)
         return 0
 
     def documents(self) -> list[Object]:
@@ -1197,7 +1210,8 @@ class Kubectl:
             kubectl_error("error: must specify one of -f and -k")
         text = sys.stdin.read() if name == "-" else read(name)
         if not text.strip():
-            kubectl_error(f'error: the path "{name}" does not exist' if name != "-" else "error: no objects passed to apply")
+            missing = f'error: the path "{name}" does not exist'
+            kubectl_error("error: no objects passed to apply" if name == "-" else missing)
         try:
             data = json.loads(text)
         except ValueError:
@@ -1207,8 +1221,9 @@ class Kubectl:
     def locate(self, item: Object) -> tuple[str, str, str]:
         resource = next((name for name, kind in RESOURCES.items() if kind[0] == item.get("kind")), "")
         if not resource:
-            kubectl_error(f'error: resource mapping not found for kind "{item.get("kind")}" in version "{item.get("apiVersion")}"')
-        return resource, item["metadata"].get("namespace", self.flags.get("namespace", "default")), item["metadata"]["name"]
+            kubectl_error(f'error: no matches for kind "{item.get("kind")}" in version "{item.get("apiVersion")}"')
+        meta = item["metadata"]
+        return resource, meta.get("namespace", self.flags.get("namespace", "default")), meta["name"]
 
     def apply(self) -> int:
         for item in self.documents():
@@ -1247,26 +1262,28 @@ class Kubectl:
         return 0
 
     def wait(self) -> int:
-        wanted, limit = self.flags.get("for", ""), time.monotonic() + (seconds(self.flags.get("timeout", "30s")))
+        wanted, limit = self.flags.get("for", ""), time.monotonic() + seconds(self.flags.get("timeout", "30s"))
         kind, _, status = wanted.partition("=")[2].partition("=")
-        for resource, name in self.targets(self.words[1:]):
-            for item in self.fetch(resource, name) if wanted != "delete" or not name else [{"metadata": {"name": name}}]:
-                label, path = kind_name({"kind": RESOURCES[resource][0], **item}), item["metadata"]["name"]
-                while True:
-                    try:
-                        now_ = json.loads(self.call("GET", self.path(resource, path, item["metadata"].get("namespace"))))
-                        states = {c["type"].lower(): c["status"] for c in now_.get("status", {}).get("conditions", [])}
-                        if wanted != "delete" and states.get(kind.lower(), "").lower() == (status or "True").lower():
-                            break
-                    except ApiError as error:
-                        if wanted != "delete" or error.reason != "NotFound":
-                            raise
-                        break
+        for resource, given in self.targets(self.words[1:]):
+            names = [given] if given else [item["metadata"]["name"] for item in self.fetch(resource, "")]
+            for name in names:
+                while not self.holds(resource, name, wanted == "delete", kind.lower(), (status or "True").lower()):
                     if time.monotonic() > limit:
-                        kubectl_error(f"error: timed out waiting for the condition on {RESOURCES[resource][0].lower()}s/{path}")
+                        kubectl_error(f"error: timed out waiting for the condition on {resource}/{name}")
                     time.sleep(0.3)
-                print(f"{label} condition met")
+                print(f"{RESOURCES[resource][0].lower()}/{name} condition met")
         return 0
+
+    def holds(self, resource: str, name: str, gone: bool, kind: str, status: str) -> bool:
+        """Whether an object is gone, or has the condition ``kind`` with this status (both in lower case)."""
+        try:
+            item = json.loads(self.call("GET", self.path(resource, name)))
+        except ApiError as error:
+            if gone and error.reason == "NotFound":
+                return True
+            raise
+        conditions = item.get("status", {}).get("conditions", [])
+        return not gone and any((c["type"].lower(), c["status"].lower()) == (kind, status) for c in conditions)
 
     def cordon(self) -> int:
         mark = self.words[0] != "uncordon"
@@ -1278,7 +1295,8 @@ class Kubectl:
                 word = "already " + word
             else:
                 taint = {"effect": "NoSchedule", "key": "node.kubernetes.io/unschedulable", "timeAdded": now()}
-                taints = [t for t in node["spec"].pop("taints", []) if t["key"] != taint["key"]] + ([taint] if mark else [])
+                taints = [t for t in node["spec"].pop("taints", []) if t["key"] != taint["key"]]
+                taints += [taint] if mark else []
                 node["spec"].pop("unschedulable", None)
                 node["spec"].update({"unschedulable": True} if mark else {}, **({"taints": taints} if taints else {}))
                 self.call("PUT", self.path("nodes", name), node)
@@ -1295,8 +1313,9 @@ class Kubectl:
         return 0
 
     def run(self) -> int:
-        verbs = {"get": self.get, "apply": self.apply, "create": self.apply, "delete": self.delete, "wait": self.wait,
-                 "cordon": self.cordon, "uncordon": self.cordon, "drain": self.cordon, "version": self.version}  # fmt: skip
+        verbs = {"get": self.get, "apply": self.apply, "create": self.apply, "delete": self.delete,
+                 "wait": self.wait, "cordon": self.cordon, "uncordon": self.cordon, "drain": self.cordon,
+                 "version": self.version}
         verb = self.words[0] if self.words else ""
         if verb not in verbs:
             kubectl_error(f'error: unknown command "{verb}" for "kubectl" (simulated: {", ".join(sorted(verbs))})')
@@ -1304,12 +1323,6 @@ class Kubectl:
             return verbs[verb]()
         except ApiError as error:
             kubectl_error(f"Error from server ({error.reason}): {error.message}")
-
-
-def dig(value: Any, path: str) -> Any:
-    for key in path.split("."):
-        value = value.get(key, "") if isinstance(value, dict) else ""
-    return value
 
 
 def kind_name(item: Object) -> str:
@@ -1329,30 +1342,29 @@ def age(item: Object) -> str:
     return f"{total // 3600}h" if total < 172800 else f"{total // 86400}d"
 
 
-def table(items: list[Object], wide: bool, spaces: bool, header: bool) -> str:
+def table(items: list[Object], spaces: bool, header: bool) -> str:
     rows: list[list[str]] = []
     for item in items:
-        row = [item["metadata"].get("namespace", "")] if spaces and item["metadata"].get("namespace") else []
-        row.append(item["metadata"]["name"])
-        names = ["NAMESPACE"] * (len(row) - 1) + ["NAME"]
+        space = [item["metadata"].get("namespace", "")] if spaces else []
+        names, row = ["NAMESPACE", "NAME"][1 - len(space):], [*space, item["metadata"]["name"]]
         if item["kind"] == "Node":
             ready = item["status"]["conditions"][-1]["status"] == "True"
             roles = [label.partition("/")[2] for label in item["metadata"]["labels"] if label.startswith("node-role")]
             state = ("Ready" if ready else "NotReady") + ",SchedulingDisabled" * bool(item["spec"].get("unschedulable"))
-            info = item["status"]["nodeInfo"]
-            row += [state, ",".join(roles) or "<none>", age(item), info["kubeletVersion"]]
+            row += [state, ",".join(roles) or "<none>", age(item), item["status"]["nodeInfo"]["kubeletVersion"]]
             names += ["STATUS", "ROLES", "AGE", "VERSION"]
-            if wide:
-                row += [item["status"]["addresses"][0]["address"], "<none>", info["osImage"], info["kernelVersion"]]
-                names += ["INTERNAL-IP", "EXTERNAL-IP", "OS-IMAGE", "KERNEL-VERSION"]
         elif item["kind"] == "Pod":
             row += [f"0/{len(item['spec']['containers'])}", item["status"]["phase"], "0", age(item)]
             names += ["READY", "STATUS", "RESTARTS", "AGE"]
         else:
             row, names = [*row, age(item)], [*names, "AGE"]
         rows += [names, row] if header and not rows else [row]
-    widths = [max(len(r[i]) for r in rows if i < len(r)) for i in range(max(map(len, rows)))]
-    return "\n".join("   ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in rows)
+    return columns(rows)
+
+
+def columns(rows: list[list[str]]) -> str:
+    widths = [max(len(row[i]) for row in rows if i < len(row)) for i in range(max(map(len, rows)))]
+    return "\n".join("   ".join(cell.ljust(widths[i]) for i, cell in enumerate(row)).rstrip() for row in rows)
 
 
 # --- the other commands ----------------------------------------------------------------------------------------------
@@ -1365,44 +1377,46 @@ def data_dir(arguments: list[str]) -> str:
 
 
 def run_token(arguments: list[str]) -> int:
-    def value(name: str, default: str) -> str:
-        found = [a.partition("=")[2] if "=" in a else b for a, b in zip(arguments, [*arguments[1:], ""])
-                 if a.split("=")[0] == name]  # fmt: skip
-        return found[-1] if found else default
-
-    verb = arguments[0] if arguments else "help"
-    if verb == "generate":
-        print(f"{secrets.token_hex(3)}.{secrets.token_hex(8)}")
-        return 0
-    if verb not in ("create", "list", "delete"):
-        fatal(f"Error: k3s token {verb} is not simulated; create, delete, generate and list are")
+    verb, options, words_ = (arguments or ["help"])[0], {"ttl": "24h", "description": "", "output": "", "o": ""}, []
+    queue = arguments[1:]
+    while queue:
+        name, equals, value = queue.pop(0).partition("=")
+        if name.startswith("-"):
+            options[name.lstrip("-")] = value if equals else queue.pop(0) if queue else ""
+        else:
+            words_.append(name)
     kubectl = Kubectl(["get", "--namespace", "kube-system"])
-    names = [a for a in arguments[1:] if not a.startswith("-")]
-    if verb == "create":
-        token, ttl = f"{secrets.token_hex(3)}.{secrets.token_hex(8)}", seconds(value("--ttl", "24h"))
-        data = {"token-id": token[:6], "token-secret": token[7:], "description": value("--description", "")}
+    if verb in ("create", "generate"):
+        token = f"{secrets.token_hex(3)}.{secrets.token_hex(8)}"
+        if verb == "generate":
+            print(token)
+            return 0
+        data, ttl = {"token-id": token[:6], "token-secret": token[7:], **options}, seconds(options["ttl"])
         if ttl:
             data["expiration"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + ttl))
         kubectl.call("POST", kubectl.path("secrets"), {
-            "kind": "Secret", "metadata": {"name": "bootstrap-token-" + token[:6]}, "type": "bootstrap.kubernetes.io/token",
-            "data": {k: base64.b64encode(v.encode()).decode() for k, v in data.items()}})  # fmt: skip
-        ca = kubectl.call("GET", "/cacerts")
-        print(f"K10{hashlib.sha256(ca).hexdigest()}::{token}")
+            "kind": "Secret", "metadata": {"name": "bootstrap-token-" + token[:6]},
+            "type": "bootstrap.kubernetes.io/token",
+            "data": {k: base64.b64encode(v.encode()).decode() for k, v in data.items()}})
+        print(f"K10{hashlib.sha256(kubectl.call('GET', '/cacerts')).hexdigest()}::{token}")
     elif verb == "delete":
-        for name in names:
+        for name in words_:
             kubectl.call("DELETE", kubectl.path("secrets", "bootstrap-token-" + name[:6]))
             print(f'bootstrap token "{name[:6]}" deleted')
-    else:
-        groups, usages, found = "system:bootstrappers:k3s:default-node-token", "authentication,signing", []
+    elif verb == "list":
+        groups, usages, found = "system:bootstrappers:k3s:default-node-token", ["authentication", "signing"], []
         for secret in kubectl.fetch("secrets", ""):
             if secret["metadata"]["name"].startswith("bootstrap-token-"):
                 found.append({k: base64.b64decode(v).decode() for k, v in secret["data"].items()})
-        if value("-o", value("--output", "")) == "json":
-            print(json.dumps([{"token": {}, "expires": d.get("expiration"), "usages": usages.split(","), "groups": [groups]} for d in found]))
+        if "json" in (options["o"], options["output"]):
+            print(json.dumps([{"token": {}, "expires": d.get("expiration"), "usages": usages, "groups": [groups]}
+                              for d in found]))
         else:
-            rows = [("TOKEN", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS")]
-            rows += [(d["token-id"], d.get("expiration", "<never>"), usages, d["description"] or "<none>", groups) for d in found]
-            print("\n".join("   ".join(cell.ljust(22) for cell in row).rstrip() for row in rows))
+            rows = [[d["token-id"], d.get("expiration", "<never>"), ",".join(usages), d["description"] or "<none>",
+                     groups] for d in found]
+            print(columns([["TOKEN", "EXPIRES", "USAGES", "DESCRIPTION", "EXTRA GROUPS"], *rows]))
+    else:
+        fatal(f"Error: k3s token {verb} is not simulated; create, delete, generate and list are")
     return 0
 
 
@@ -1416,21 +1430,22 @@ def run_certificate(arguments: list[str]) -> int:
         text = openssl("x509", "-noout", "-subject", "-enddate", "-nameopt", "multiline", "-in", f"{tls}/{name}.crt")
         end = time.mktime(time.strptime(re.findall(r"notAfter=(.*) GMT", text)[0], "%b %d %H:%M:%S %Y")) - time.timezone
         usage, left = "ServerAuth" if name.startswith("serving") else "ClientAuth", end - time.time()
-        found.append({"Filename": f"{name}.crt", "Subject": re.findall(r"commonName\s*= (.*)", text)[0], "Usages": [usage],
-                      "ExpiryTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)), "ResidualTime": int(left * 1e9),
-                      "Status": "OK" if left > 120 * 86400 else "WARNING" if left > 0 else "EXPIRED"})  # fmt: skip
+        found.append({
+            "Filename": f"{name}.crt", "Subject": re.findall(r"commonName\s*= (.*)", text)[0], "Usages": [usage],
+            "ExpiryTime": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(end)), "ResidualTime": int(left * 1e9),
+            "Status": "OK" if left > 120 * 86400 else "WARNING" if left > 0 else "EXPIRED"})
     log("info", "Server detected, checking agent and server certificates")
     if "json" in " ".join(arguments):
         print(json.dumps({"Certificates": found}))
     else:
-        for row in [dict(zip(found[0], (k.upper() for k in found[0]))), *found]:
-            print("   ".join(str(row[key]).ljust(24) for key in ("Filename", "Subject", "ExpiryTime", "Status")).rstrip())
+        shown = ("Filename", "Subject", "ExpiryTime", "Status")
+        print(columns([[key.upper() for key in shown], *([str(row[key]) for key in shown] for row in found)]))
     return 0
 
 
 def run_check_config(_: list[str]) -> int:
     enabled = read("/sys/fs/cgroup/cgroup.controllers").split() or [
-        line.split()[0] for line in read("/proc/cgroups").splitlines()[1:] if line.split()[-1] == "1"]  # fmt: skip
+        line.split()[0] for line in read("/proc/cgroups").splitlines()[1:] if line.split()[-1] == "1"]
     swap = "should be disabled" if len(read("/proc/swaps").splitlines()) > 1 else "disabled"
     print(f"\nSystem:\n- swap: {swap}\n\nGenerally Necessary:")
     missing = [name for name in ("cpuset", "memory") if name not in enabled]
@@ -1452,9 +1467,10 @@ def main() -> int:
         print(f"k3s version {VERSION} (simulated)\npython version {sys.version.split()[0]}")
         return 0
     commands = {"server": run_server, "agent": run_agent, "kubectl": lambda a: Kubectl(a).run(), "token": run_token,
-                "certificate": run_certificate, "check-config": run_check_config, "etcd-snapshot": run_etcd_snapshot}  # fmt: skip
+                "certificate": run_certificate, "check-config": run_check_config,
+                "etcd-snapshot": run_etcd_snapshot}
     if command not in commands:
-        print("NAME:\n   k3s - Kubernetes, but small and simple (simulated by pideploy: it runs no containers)\n\nCOMMANDS:")
+        print("NAME:\n   k3s - Kubernetes, but small and simple (simulated: it runs no containers)\n\nCOMMANDS:")
         print("\n".join(f"   {verb}" for verb in sorted(commands)))
         return 0 if command in ("help", "--help", "-h") else 1
     try:
