@@ -182,12 +182,12 @@ class Collector:
             if phase.scope == "agents" and not self._agents:
                 return "no agents", False
             return "no host of it is in the limit", False
+        if phase.may_skip and all_skipped:
+            return phase.may_skip, False
         if self._finished and self._finished.status in ("interrupted", "canceled"):
             return "stopped before", True
         if failed_hosts or self._errors:
             return "something before it failed", True
-        if phase.may_skip and (all_skipped or phase.id in self._by_phase):
-            return phase.may_skip, False
         return ("all of its tasks were skipped" if all_skipped else "it had no host"), True
 
     def _host_reports(self, failures: Sequence[Failure]) -> dict[str, HostReport]:

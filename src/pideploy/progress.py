@@ -11,7 +11,7 @@ import contextlib
 import json
 import sys
 import time
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Final, Protocol, TextIO
 
 from pideploy import phases
 from pideploy.events import (
@@ -27,6 +27,8 @@ from pideploy.events import (
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+_TOLD: Final = 200
 
 
 class Reporter(Protocol):
@@ -204,7 +206,9 @@ def told(event: Event, verbose: bool) -> str:
     if isinstance(event, HostResult):
         if event.status in ("failed", "unreachable"):
             # The guard speaks of the spec, not of the host that happens to stand for all.
-            return event.message if event.phase == "guard" else f"{event.host}: {event.message}"
+            # All of a long message is in the result.
+            message = event.message if len(event.message) <= _TOLD else event.message[: _TOLD - 1] + "…"
+            return message if event.phase == "guard" else f"{event.host}: {message}"
         if verbose and event.status != "skipped" and not event.bookkeeping:
             via = f" on {event.ran_on}" if event.ran_on not in ("", event.host) else ""
             return f"  {event.host}: {event.status}: {event.task}{via} ({event.duration:.1f} s)"

@@ -133,6 +133,14 @@ def test_a_phase_without_hosts_makes_the_run_not_ok(phase: str) -> None:
     assert error.message == f"not run: {phase} (it had no host)"
 
 
+def test_what_had_nothing_to_do_is_no_failure_of_a_failed_run() -> None:
+    lost = raw.verified(status="failed", msg="no")
+    result = collect([*raw.deploy(verify=lost)[:-1], raw.stats(["red"])])
+    assert not result.ok
+    reboot = next(p for p in result.phases if p.id == "reboot")
+    assert (reboot.reason, reboot.needed) == ("no host needs a reboot", False)
+
+
 def test_verify_without_checks_is_not_run() -> None:
     result = collect(raw.deploy(verify=[raw.play("verify: x"), raw.result("red", "ansible.builtin.debug")]))
     assert phase_states(result)["verify"] == "not_run"

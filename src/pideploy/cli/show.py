@@ -159,7 +159,9 @@ def _failures(result: DeployResult) -> None:
         by_message.setdefault((failure.phase, failure.message), []).append(failure.host)
     from pideploy.spec import fold
 
+    order = list(result.hosts)
     for (phase, message), hosts in by_message.items():
+        hosts.sort(key=lambda host: order.index(host) if host in order else len(order))
         say(styled(f"{fold(hosts)}:", fg="red", bold=True) + f" {message} ({phase})")
 
 
