@@ -153,7 +153,7 @@ def hide(text: str) -> str:
 
 def server_name(address: str) -> str:
     """Return an address as it stands in a URL: IPv6 in brackets; the first of a dual-stack list."""
-    address = address.split(",")[0].strip()
+    address = address.partition(",")[0].strip()
     return "[%s]" % address if ":" in address else address
 
 
@@ -196,7 +196,7 @@ def is_enabled(root: str, unit: str) -> bool:
 def first_address(config: Dict[str, Any]) -> str:
     """Return the node's (first) address from its configuration, or an empty text."""
     value = config.get("node-ip") or ""
-    return str(value[0] if isinstance(value, list) else value).split(",")[0].strip()
+    return str(value[0] if isinstance(value, list) else value).partition(",")[0].strip()
 
 
 def wanted(
@@ -250,7 +250,7 @@ def diff(changes: Sequence[Change]) -> List[Dict[str, str]]:
         elif item.path == CONFIG:
             old, new = None if old is None else hide(old), None if new is None else hide(new)
             if old == new:
-                old, new = (old or "") + "# a secret value is another one\n", new
+                old = (old or "") + "# a secret value is another one\n"
         shown.append({"before": old or "", "after": new or "",
                       "before_header": item.path + ("" if before is not None else " (absent)"),
                       "after_header": item.path + ("" if item.text is not None else " (absent)")})

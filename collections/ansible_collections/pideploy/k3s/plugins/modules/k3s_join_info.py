@@ -17,7 +17,7 @@ description:
   - Returns the server's address and the agents' token in its secure form, which lets an agent check the server's CA
     before it sends anything.
   - The result holds a secret. Use C(no_log) on the task.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   node_ip:
     description: The server's address for a plan, while its configuration does not exist.

@@ -19,7 +19,7 @@ description:
     service was started with.
   - When k3s refuses a new configuration on a node where it ran before, the former files are put back and k3s is
     started with them again.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   role:
     description: What the node is.

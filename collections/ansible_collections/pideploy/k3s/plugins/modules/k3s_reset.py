@@ -19,7 +19,7 @@ description:
   - Volumes of the local-path storage class are kept unless O(delete_data) is set. Nothing that is mounted below k3s's
     folders is ever deleted together with them.
   - What was done to the operating system (name, control groups, swap) stays.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   cluster:
     description: The cluster's name. A node of another cluster is refused.
