@@ -340,7 +340,8 @@ def test_systemctl_errors_are_told() -> None:
         ('E1122 01:39:17.1 232 run.go:72] err="kubelet is configured to not run on a host using cgroup v1"',
          "cgroup v1", "fail-cgroupv1=false"),
         ('I1122 server.go:541] "Golang settings" GOTRACEBACK=""\n'
-         'time="x" level=fatal msg="Error: failed to parse kubelet flag: unknown flag: --no-such"\nI1122 more', "unknown flag: --no-such", "k3s_kubelet_args"),
+         'time="x" level=fatal msg="Error: failed to parse kubelet flag: unknown flag: --no-such"\nI1122 more',
+         "unknown flag: --no-such", "k3s_kubelet_args"),
         ("k3s.service: Main process exited\nlast words", "last words|Main process", ""),
     ],
 )
