@@ -100,8 +100,8 @@ class Collector:
             status == "successful"
             and not failures
             and not any(p.status == "failed" or (p.status == "not_run" and p.needed) for p in reports)
-            # A status only tells; what it tells is no failure of the run.
-            and not (self._wanted and any(c.status == "failed" for c in checks))
+            # A status only tells; what it tells is no failure, unless the cluster told nothing.
+            and not any(c.status == "failed" for c in checks if self._wanted or not self._answered())
         )
         hosts = self._host_reports(failures)
         return DeployResult(
@@ -206,6 +206,9 @@ class Collector:
 
     def _cluster_info(self) -> Mapping[str, Any]:
         return next(reversed(self._data.get("k3s_cluster_info", {"": {}}).values()))
+
+    def _answered(self) -> bool:
+        return any(node.version for node in self._nodes())
 
     def _nodes(self) -> list[Node]:
         return [Node(**_known(Node, n)) for n in _dicts(self._cluster_info().get("nodes"))]

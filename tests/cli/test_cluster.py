@@ -37,6 +37,17 @@ def test_status(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
     assert json.loads(pideploy("status", "-o", "json").stdout)["nodes"][0]["internal_ip"] == "10.0.0.1"
 
 
+def test_status_of_a_cluster_that_does_not_answer(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
+    failed = {"id": "nodes", "title": "Nodes are Ready", "status": "failed", "message": "the API server did not answer"}
+    node = {"name": "red", "host": "red", "role": "server", "wanted_version": "v1.36.4+k3s1", "reason": "not known"}
+    data = {"checks": [failed], "nodes": [node]}
+    fake.events = [raw.play("status: ask"), raw.result("red", "pideploy.k3s.k3s_cluster_info", res=data), raw.stats()]
+    result = pideploy("status")
+    assert result.exit_code == 1
+    assert "red   server  NotReady: not known" in result.stdout.splitlines()
+    assert "error: the cluster is not well: Nodes are Ready: the API server did not answer" in result.stderr
+
+
 def test_kubeconfig(pideploy: Invoke, fake: FakeRunner, spec: Path, home: Path) -> None:
     def fetch(command: runner.Command, folder: Path) -> None:
         Path(command.extra_vars["kubeconfig_dest"]).write_text(text())

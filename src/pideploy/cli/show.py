@@ -105,7 +105,8 @@ def nodes(result: DeployResult) -> list[str]:
     rows = []
     for node in result.nodes:
         state = "Ready" if node.ready else f"NotReady: {node.reason}" if node.reason else "NotReady"
-        other = f" (wanted {node.wanted_version})" if node.wanted_version not in ("", node.version) else ""
+        differs = node.version and node.wanted_version not in ("", node.version)
+        other = f" (wanted {node.wanted_version})" if differs else ""
         host = node.host if node.host != node.name else ""
         age = duration(node.age_s) if node.age_s else ""
         version = f"{node.version}{other}"
