@@ -14,9 +14,14 @@ import os
 from collections.abc import Callable, Iterator
 
 import pytest
+from ansible.plugins.loader import init_plugin_loader
 
-from pideploy.errors import PideployError
-from pideploy.lab import Lab
+# Before the first import from the collection: Ansible's collection loader refuses modules whose package was imported
+# by Python alone, and some tests use Ansible's own templating and plugin loading in this process.
+init_plugin_loader([])
+
+from pideploy.errors import PideployError  # noqa: E402
+from pideploy.lab import Lab  # noqa: E402
 
 LabFactory = Callable[..., Lab]
 

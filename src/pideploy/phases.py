@@ -78,5 +78,5 @@ def title(phase_id: str) -> str:
 
 
 def of_play(play: str) -> str:
-    """The phase of a play by its name: the text before the colon (``verify: explain`` is of ``verify``)."""
-    return play.partition(":")[0].strip()
+    """The phase of a play by its name: the text before the colon (``Verify: explain`` is of ``verify``)."""
+    return play.partition(":")[0].strip().lower()

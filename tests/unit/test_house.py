@@ -144,5 +144,5 @@ def test_plays_name_their_phase() -> None:
     for path in sorted((COLLECTION / "playbooks").glob("*.yml")):
         for play in load(path):
             if "hosts" in play:
-                prefix = play["name"].split(":")[0]
+                prefix = play["name"].split(":")[0].lower()
                 assert prefix in known | {"status", "kubeconfig", "reset"}, f"{path.name}: {play['name']}"

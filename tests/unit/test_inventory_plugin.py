@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from ansible_collections.pideploy.k3s.plugins.module_utils import local_names
+from ansible_collections.pideploy.k3s.plugins.plugin_utils import local_names
 
 TOP = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

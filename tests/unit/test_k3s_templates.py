@@ -11,13 +11,11 @@ from typing import Any
 import pytest
 import yaml
 from ansible.parsing.dataloader import DataLoader
-from ansible.plugins.loader import init_plugin_loader
 from ansible.template import Templar, trust_as_template
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import k3s_config
 
 ROLE = Path(__file__).resolve().parents[2] / "collections/ansible_collections/pideploy/k3s/roles/k3s"
-init_plugin_loader([])
 FACTS = {
     "hostname": "Red", "default": {"address": "10.0.0.1"}, "cgroup": {"version": "v2"},
     "arch": {"machine": "aarch64", "userspace_bits": 64}, "k3s": {"version": None},

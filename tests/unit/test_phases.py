@@ -39,8 +39,8 @@ def test_hosts_of_a_phase() -> None:
 
 
 def test_names() -> None:
-    assert of_play("verify: explain: why") == "verify"
-    assert of_play("Something else") == "Something else"
+    assert of_play("Verify: explain: why") == "verify"
+    assert of_play("Something else") == "something else"
     assert title("reset") == "Delete the cluster"
     assert title("something") == "Something"
     assert PHASES[0].playbook == "pideploy.k3s.guard"
