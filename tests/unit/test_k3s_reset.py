@@ -180,13 +180,17 @@ def test_remove_tree_never_enters_a_mount(tmp_path: Path) -> None:
     volume = str(tmp_path / "k/a/volume")
     assert removal.remove_tree(str(tmp_path / "k"), [volume]) == [volume]
     assert tree(tmp_path / "k") == {"a/volume/data"}
+    assert not removal.removable(str(tmp_path / "k"), [volume])
+    assert removal.removable(str(tmp_path / "k"), [])
     assert (tmp_path / "outside/x").exists()
 
 
 def test_remove_tree_empties_a_mount_point_given_by_name(tmp_path: Path) -> None:
     build(tmp_path, {"k/a/file": ""})
     top = str(tmp_path / "k")
+    assert removal.removable(top, [top])
     assert removal.remove_tree(top, [top]) == [top]
+    assert not removal.removable(top, [top])
     assert os.listdir(top) == []
     assert removal.remove_tree(str(tmp_path / "nothing"), []) == []
 

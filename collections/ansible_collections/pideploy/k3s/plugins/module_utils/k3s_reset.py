@@ -47,6 +47,9 @@ class Remains:
         self.delete_data: bool = params["delete_data"]
         self.manifest = manifest.load(self.root)
         self.data_dir = os.path.realpath(files.below(self.root, params["data_dir"]))
+        self.mounts = k3s_runtime.container_mounts() if self.live else []
+        mounts = [mount.path for mount in removal.read_mounts()] if self.live else []
+        self._foreign_mounts = frozenset(mounts) - frozenset(self.mounts)
         if len(params["data_dir"].strip("/").split("/")) < 2:
             raise ResetError("k3s_data_dir is '%s': that is no folder of k3s" % params["data_dir"],
                              "a data folder has at least two parts, such as /mnt/k3s")
@@ -58,7 +61,6 @@ class Remains:
         self.paths = self._paths() if self.found else []
         look = self.found and self.live
         self.processes = k3s_runtime.processes(self.data_dir) if look else []
-        self.mounts = k3s_runtime.container_mounts() if look else []
         self.interfaces = k3s_runtime.interfaces(self.root) if look else []
         self.firewall = k3s_runtime.firewalls(run, self.data_dir) if look else []
         self.left: List[str] = []
@@ -68,7 +70,8 @@ class Remains:
 
     def _data(self) -> List[str]:
         names = [*_DATA, "storage"] if self.delete_data else _DATA
-        return [path for path in ("%s/%s" % (self.data_dir, name) for name in names) if os.path.lexists(path)]
+        return [path for path in ("%s/%s" % (self.data_dir, name) for name in names)
+                if removal.removable(path, self._foreign_mounts)]
 
     def _check_owner(self, mine: str, adopt: bool) -> None:
         cluster = self.manifest.get("cluster")
@@ -83,7 +86,8 @@ class Remains:
         """Files and folders to delete, in order."""
         found: List[str] = []
         for pattern in _STATE:
-            found += sorted(glob.glob(files.below(self.root, pattern)))
+            found += [path for path in sorted(glob.glob(files.below(self.root, pattern)))
+                      if removal.removable(path, self._foreign_mounts)]
         for result in [path for path in found if os.path.basename(path).startswith("cbr0-")]:
             # The same container's result for its loopback interface lies beside, under another network's name.
             folder, name = os.path.split(result)

@@ -81,6 +81,27 @@ def _remove(path: str, mounts: Collection[str], device: int, top: bool = False) 
     return left
 
 
+def removable(path: str, mounts: Collection[str]) -> bool:
+    """Whether ``remove_tree`` would delete anything: not so where only mount points, and folders that lead there, are
+    left."""
+    try:
+        device = os.lstat(path).st_dev
+    except FileNotFoundError:
+        return False
+    return _removable(path, frozenset(mounts), device, top=True)
+
+
+def _removable(path: str, mounts: Collection[str], device: int, top: bool = False) -> bool:
+    if not top and (path in mounts or os.lstat(path).st_dev != device):
+        return False
+    if not os.path.isdir(path) or os.path.islink(path):
+        return True
+    names = entries(path)
+    if not names:
+        return path not in mounts
+    return any(_removable(os.path.join(path, name), mounts, device) for name in names)
+
+
 def remove_empty(path: str) -> bool:
     """Delete a folder that is empty and no mount point; return whether it is gone."""
     try:
