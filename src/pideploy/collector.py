@@ -136,7 +136,7 @@ class Collector:
             self._failures.append(Failure(event.host, event.phase, event.task, event.message, lost))
         elif event.status == "changed" and not event.bookkeeping:
             self._changes.append(Change(event.host, event.phase, event.task, event.message, event.diff))
-        if event.on_node and not event.data.get("skipped"):
+        if event.on_node:
             ran_on = event.ran_on or event.host
             self._host_tasks[ran_on] = self._host_tasks.get(ran_on, 0) + 1
         if event.data:

@@ -180,8 +180,9 @@ def _message(status: Status, result: Mapping[str, Any]) -> str:
     message = result.get("msg")
     text = "; ".join(map(str, message)) if isinstance(message, list) else str(message or "")
     if result.get("rc") and (not text or "non-zero return code" in text):
-        said = str(result.get("stderr") or result.get("stdout") or result.get("module_stderr") or "").strip()
-        text = f"{text.rstrip('.')}: {said.splitlines()[-1]}" if said else text
+        said_last = str(result.get("stderr") or result.get("stdout") or result.get("module_stderr") or "").strip()
+        text = f"exit code {result['rc']}"
+        text += f": {said_last.splitlines()[-1]}" if said_last else ""
     text = _WRAPPING.sub("", one_line(text, limit=10 * _MESSAGE_LIMIT))
     return _changed_key(text) or one_line(text) or "failed without a message"
 

@@ -95,8 +95,9 @@ class HostResult(Event):
 
     @property
     def on_node(self) -> bool:
-        """Whether a module ran on a node for it (a host-task)."""
-        return self.status != "skipped" and self.action not in _ON_CONTROLLER and self.ran_on != "localhost"
+        """Whether a module ran on a node for it (a host-task). An action that left the node alone says so itself."""
+        touched = self.data.get("touched") is not False
+        return self.status != "skipped" and touched and self.action not in _ON_CONTROLLER and self.ran_on != "localhost"
 
 
 @dataclass(frozen=True)

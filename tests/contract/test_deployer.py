@@ -96,7 +96,7 @@ def test_one_host_fails_and_the_others_go_on(
     monkeypatch.setattr(api, "SITE", str(playbook(tmp_path, prepare=command)))
     result = Deployer(spec).deploy()
     assert [(f.host, f.phase, f.message) for f in result.failures] == [
-        ("red01", "prepare", "The command exited with a non-zero return code: no space left")
+        ("red01", "prepare", "exit code 3: no space left")
     ]
     agents = next(p for p in result.phases if p.id == "agents")
     assert dict(agents.hosts) == {"red02": "ok"}

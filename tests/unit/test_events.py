@@ -109,7 +109,7 @@ def only_result(**options: Any) -> HostResult:
         ),
         ({"msg": "red: says its own name"}, "says its own name"),
         ({}, "failed without a message"),
-        ({"msg": "non-zero return code", "rc": 2, "stderr": "first\nlast words\n"}, "non-zero return code: last words"),
+        ({"msg": "non-zero return code", "rc": 2, "stderr": "first\nlast words\n"}, "exit code 2: last words"),
         (
             {"msg": "One or more items failed", "results": [{"msg": "fine"}, {"failed": True, "msg": "item 2"}]},
             "item 2",

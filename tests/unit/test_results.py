@@ -83,7 +83,7 @@ def test_host_tasks_are_modules_that_ran_on_a_node() -> None:
     extra = [
         raw.play("prepare: x"),
         raw.result("red", "ansible.builtin.debug"),
-        raw.result("red", "pideploy.k3s.k3s_artifact", res={"skipped": True}),
+        raw.result("red", "pideploy.k3s.k3s_artifact", res={"touched": False}),
         raw.result("red01", res={"_ansible_delegated_vars": {"ansible_delegated_host": "red"}}),
         raw.result("red01", res={"_ansible_delegated_vars": {"ansible_delegated_host": "localhost"}}),
     ]
