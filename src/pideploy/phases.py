@@ -3,7 +3,7 @@
 """What a deploy does, phase by phase. Read this first, then ``playbooks/site.yml`` of the collection.
 
 The order is owned by ``site.yml``; a test compares it with this list. Each play of the collection is named
-``<phase>: <what>``, and that is how a result of Ansible finds its phase. What a phase does is in the role of the
+``<Phase>: <what>``, and that is how a result of Ansible finds its phase. What a phase does is in the role of the
 same name (``prepare``: roles hostname, cgroups, swap; ``servers`` and ``agents``: role k3s).
 """
 
@@ -78,5 +78,5 @@ def title(phase_id: str) -> str:
 
 
 def of_play(play: str) -> str:
-    """The phase of a play by its name: the text before the colon (``Verify: explain`` is of ``verify``)."""
+    """The phase of a play by its name: the text before the colon, in lower case (``Verify: explain``: ``verify``)."""
     return play.partition(":")[0].strip().lower()
