@@ -112,6 +112,34 @@ def test_help_imports_nothing_heavy() -> None:
     assert imported & heavy == set()
 
 
+BARE = """
+import typer
+app = typer.Typer()
+@app.command()
+def one() -> None: ...
+@app.command()
+def two() -> None: ...
+app()
+"""
+
+
+def cpu_seconds(*arguments: str) -> float:
+    """The least of five starts: other work on the machine only ever adds."""
+    import resource
+
+    times = []
+    for _ in range(5):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        assert python(*arguments, "--help").returncode == 0
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        times.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    return min(times)
+
+
+def test_starts_about_as_fast_as_a_bare_typer_app() -> None:
+    assert cpu_seconds("-m", "pideploy") <= 1.5 * cpu_seconds("-c", BARE)
+
+
 class ArtifactError(Exception):
     """As in the collection: recognised by its name."""
 
