@@ -53,7 +53,10 @@ def notify(text: str) -> None:
     path = os.environ.get("NOTIFY_SOCKET", "")
     if path:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.sendto(text.encode(), "\0" + path[1:] if path.startswith("@") else path)
+            try:
+                sock.sendto(text.encode(), "\0" + path[1:] if path.startswith("@") else path)
+            except OSError as error:
+                log("warning", f"Failed to notify systemd: {error}")
 
 
 # --- flags and configuration -----------------------------------------------------------------------------------------
