@@ -40,6 +40,7 @@ class Machine:
 
     def run(self, argv: list[str]) -> tuple[int, str, str]:
         if argv[0] == "journalctl":
+            self.calls += ["journalctl --sync"] if argv[1] == "--sync" else []
             return 0, FATAL + "\n", ""
         verb = argv[1]
         if verb == "show":
@@ -209,7 +210,7 @@ def test_a_first_start_that_fails_is_stopped_and_says_why(machine: Machine, make
     machine.script = ["starting", "ended"]
     with pytest.raises(StartError, match="did not start and was stopped: Error: flag provided") as error:
         make().apply()
-    assert machine.calls[-1] == "stop k3s.service"
+    assert machine.calls[-2:] == ["journalctl --sync", "stop k3s.service"]
     assert error.value.journal == [FATAL]
     machine.script = ["active"]
     make().apply()  # the next run starts it
@@ -342,6 +343,14 @@ def test_systemctl_errors_are_told() -> None:
         ('I1122 server.go:541] "Golang settings" GOTRACEBACK=""\n'
          'time="x" level=fatal msg="Error: failed to parse kubelet flag: unknown flag: --no-such"\nI1122 more',
          "unknown flag: --no-such", "k3s_kubelet_args"),
+        # A real server whose kubelet got a wrong flag: the cause is neither fatal nor the last error.
+        ('time="x" level=error msg="Shutdown request received: \\"kubelet exited: failed to parse kubelet flag: '
+         'unknown flag: --no-such\\""\ntime="x" level=error msg="Unable to write event (may retry after sleeping)" error="x"\n'
+         'time="x" level=error msg="Failed to migrate node-password secrets: context canceled"',
+         'Shutdown request received: "kubelet exited', "k3s_kubelet_args"),
+        ('time="x" level=error msg="Sending HTTP/1.1 503 response to 127.0.0.1:1: runtime core not ready"\n'
+         'time="x" level=error msg="no space left on device"\ntime="x" level=error msg="Sending HTTP/1.1 503 response"',
+         "no space left", "disk is full"),
         ("k3s.service: Main process exited\nlast words", "last words|Main process", ""),
     ],
 )

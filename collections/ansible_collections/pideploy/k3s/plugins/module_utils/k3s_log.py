@@ -13,6 +13,10 @@ _LOGRUS = re.compile(r'^(?:.*?\s)?time="[^"]*" level=(?P<level>\w+) msg=(?P<msg>
 _KLOG_FATAL = re.compile(r'^[EF]\d{4} [\d:.]+\s+\d+ (?P<where>\S+\.go:\d+)\] (?P<msg>.*)$')
 _PLAIN = re.compile(
     r"^panic:|^Traceback \(|exec format error|^Error:|[Nn]o space left|status=203/EXEC|Failed to (?:execute|locate)")
+# Not fatal by their level, but what k3s says of the part of it that ended.
+_ENDED = re.compile(r"^Shutdown request received|^(?:kubelet|containerd|apiserver|\S+) exited")
+# Errors of every healthy start and every stop: they are causes only where there is nothing else.
+_NOISE = re.compile(r"^Sending HTTP/\S+ 503|^Unable to write event|context canceled|^Failed to set sysctl")
 
 # Words of k3s, kubelet and systemd -> remedy. The first that matches wins.
 _REMEDIES = (
@@ -57,14 +61,16 @@ def causes(journal: str, limit: int = 6) -> List[str]:
     """
     fatal: List[str] = []
     errors: List[str] = []
+    noise: List[str] = []
     lines = [line.strip() for line in journal.splitlines() if line.strip()]
     for line in lines:
         logrus = _LOGRUS.match(line)
         if logrus:
-            if logrus.group("level") in ("fatal", "panic"):
-                fatal.append(_unquote(logrus.group("msg")) + logrus.group("rest"))
+            text = _unquote(logrus.group("msg")) + logrus.group("rest")
+            if logrus.group("level") in ("fatal", "panic") or _ENDED.search(text):
+                fatal.append(text)
             elif logrus.group("level") == "error":
-                errors.append(_unquote(logrus.group("msg")) + logrus.group("rest"))
+                (noise if _NOISE.search(text) else errors).append(text)
             continue
         klog = _KLOG_FATAL.match(line)
         if klog:
@@ -73,7 +79,7 @@ def causes(journal: str, limit: int = 6) -> List[str]:
             fatal.append(line)
     found: List[str] = []
     # The last messages are nearest to the end of the process.
-    for text in list(reversed(fatal)) + list(reversed(errors)):
+    for text in [*reversed(fatal), *reversed(errors), *reversed(noise)]:
         if text not in found:
             found.append(text)
     return found[:limit] if found else lines[-limit:]

@@ -119,10 +119,12 @@ class Systemd:
         """Forget that the unit failed."""
         self._systemctl("reset-failed", unit)
 
-    def journal(self, unit: str, since: Optional[float] = None, lines: int = 200) -> str:
+    def journal(self, unit: str, since: Optional[float] = None, lines: int = 400) -> str:
         """Return the unit's last journal lines (message text only) since an epoch time; empty without a journal."""
         if not self.live:
             return ""
+        # What a process wrote in its last moment may not have reached the journal when systemd already knows its end.
+        self._run(["journalctl", "--sync"])
         command = ["journalctl", "--no-pager", "--output=cat", "--lines=%d" % lines, "--unit=" + unit]
         if since is not None:
             command.append("--since=@%.6f" % since)
