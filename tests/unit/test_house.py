@@ -80,6 +80,7 @@ LAYERS = [
     {"api", "stream"},
     {"runner", "kubeconfig", "state", "progress", "spec"},
     {"collector", "junit"},
+    {"event_reader"},
     {"results", "events"},
     {"phases", "errors"},
 ]
