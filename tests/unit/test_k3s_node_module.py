@@ -345,7 +345,8 @@ def test_systemctl_errors_are_told() -> None:
          "unknown flag: --no-such", "k3s_kubelet_args"),
         # A real server whose kubelet got a wrong flag: the cause is neither fatal nor the last error.
         ('time="x" level=error msg="Shutdown request received: \\"kubelet exited: failed to parse kubelet flag: '
-         'unknown flag: --no-such\\""\ntime="x" level=error msg="Unable to write event (may retry after sleeping)" error="x"\n'
+         'unknown flag: --no-such\\""\n'
+         'time="x" level=error msg="Unable to write event (may retry after sleeping)" error="x"\n'
          'time="x" level=error msg="Failed to migrate node-password secrets: context canceled"',
          'Shutdown request received: "kubelet exited', "k3s_kubelet_args"),
         ('time="x" level=error msg="Sending HTTP/1.1 503 response to 127.0.0.1:1: runtime core not ready"\n'
