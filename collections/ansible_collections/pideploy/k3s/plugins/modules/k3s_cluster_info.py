@@ -19,7 +19,7 @@ description:
   - With O(level=full) it also proves DNS, a volume, traffic between pods of different nodes, and a service, in a
     namespace of its own that it always removes. It uses no image but the busybox of k3s's own local-path provisioner.
   - A check that could not be made is V(not_run) and says why. It is never V(passed).
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   expected:
     description: The hosts that should be nodes of this cluster.
@@ -129,7 +129,7 @@ checks:
     id: {description: "One of nodes, system_pods, flannel, dns, pvc, pod_to_pod, service.", type: str, returned: always}
     title: {description: What the check proves., type: str, returned: always}
     status: {description: "V(passed), V(failed) or V(not_run).", type: str, returned: always}
-    message: {description: What was found, or why the check was not made., type: str, returned: always}
+    message: {description: "What was found, or why the check was not made.", type: str, returned: always}
     evidence: {description: Events and log lines that explain it., type: list, elements: str, returned: always}
     duration_s: {description: Seconds it took; 0 when it was not made., type: float, returned: always}
 pods_possible:
@@ -158,9 +158,12 @@ HOST_OPTIONS = {
 }
 
 
+class Interrupted(BaseException):
+    """The run was told to stop: leave by way of the clean-up."""
+
+
 def stop(number, frame):
-    """Leave by way of the clean-up when the run is interrupted."""
-    raise SystemExit(128 + number)
+    raise Interrupted("stopped by signal %d before the proof was complete" % number)
 
 
 def main():
@@ -187,9 +190,12 @@ def main():
         module.exit_json(changed=False, **verifier.result())
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, stop)
-    verifier.run()
-    if full:
-        cluster_checks.FullChecks(verifier).run()
+    try:
+        verifier.run()
+        if full:
+            cluster_checks.FullChecks(verifier).run()
+    except Interrupted as exc:
+        module.fail_json(msg=str(exc))
     result = verifier.result()
     if options["fail"] and not result["ok"]:
         module.fail_json(msg=cluster.summary(result["checks"]), **result)

@@ -19,7 +19,7 @@ description:
   - Puts the kubeconfig of a k3s server into a file of the controller, mode 0600. Cluster, user and context are named
     after the cluster, and the server is its address in the network.
   - The content is in no result, log or diff.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   cluster:
     description: The cluster's name.

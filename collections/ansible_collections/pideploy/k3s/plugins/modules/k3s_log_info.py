@@ -16,7 +16,7 @@ version_added: 0.1.0
 description:
   - Returns the state of the node's k3s service, the lines of its journal that name a cause, and what to do about them.
   - Tokens and passwords are masked.
-author: The pideploy authors
+author: The pideploy authors (@pideploy)
 options:
   lines:
     description: How many journal lines to look at, from the end.
