@@ -9,7 +9,7 @@ import os
 import resource
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from pideploy.errors import PideployError
 
 LABEL = "org.pideploy.lab"
 HOST_LABEL = "org.pideploy.host"
+_INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 # Podman 4 lowers its own process limit to this, and a container cannot have more where CAP_SYS_RESOURCE is missing.
 _PODMAN_PROCESSES = 32 * 1024
 _INSTALL = "apt-get install podman runc netavark aardvark-dns containernetworking-plugins iptables uidmap mmdebstrap"
@@ -201,3 +202,19 @@ def _podman() -> Engine | str:
 def _docker() -> Engine | str:
     works, said = _answers(["docker", "info", "--format", "{{.ServerVersion}}"])
     return Engine("docker", ("docker",)) if works and said else said or "the daemon does not answer"
+
+
+def make_room_for_watches(nodes: int, progress: Callable[[str], None]) -> None:
+    """Raise the kernel's inotify limit, which all containers share; say so, as it is this machine's setting.
+
+    At Debian's 128 the containerd of a third or fourth real k3s fails without a word, and its agent waits for ever.
+    Where the limit cannot be written nothing is done: a simulated k3s does without.
+    """
+    wanted = 512 + 64 * nodes
+    try:
+        limit = int(_INOTIFY.read_text())
+        if limit < wanted:
+            _INOTIFY.write_text(f"{wanted}\n")
+            progress(f"Raised fs.inotify.max_user_instances from {limit} to {wanted} until this machine's next boot.")
+    except OSError:
+        return

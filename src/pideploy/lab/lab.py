@@ -20,7 +20,7 @@ from filelock import FileLock
 from ansible_collections.pideploy.k3s.plugins.module_utils import artifacts, paths
 from pideploy.errors import PideployError
 from pideploy.lab import hostnames, network, recipe, simk3s, ssh, state
-from pideploy.lab.engine import HOST_LABEL, LABEL, Container, Engine, find_engine
+from pideploy.lab.engine import HOST_LABEL, LABEL, Container, Engine, find_engine, make_room_for_watches
 from pideploy.lab.state import Description, Node
 
 DEFAULT_FLAVOUR = "pios-bookworm"
@@ -102,6 +102,7 @@ class Lab:
         lab = cls._describe(engine, name, chosen, sudo)
         try:
             progress(f"Starting {len(wanted)} virtual Pi{'s' if len(wanted) > 1 else ''} …")
+            make_room_for_watches(len(engine.containers()) + len(wanted), progress)
             lab._create(images)
             lab._wait(timeout)
             ssh.add_include()
@@ -187,6 +188,7 @@ class Lab:
         stopped = [node.container for node in self.nodes if states[node.container] != "running"]
         if stopped:
             progress(f"Starting {len(stopped)} stopped …")
+            make_room_for_watches(len(self.engine.containers()), progress)
             self.engine.run("start", *stopped)
         self._wait(timeout)
         ssh.add_include()
