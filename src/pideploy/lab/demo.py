@@ -67,7 +67,7 @@ def main() -> None:
         "  pideploy kubeconfig --cluster red --merge      then: kubectl get nodes\n"
         "  pideploy lab ssh red01                         look inside a node\n"
         "  pideploy reset --cluster red                   delete the cluster, keep the Pis\n"
-        f"  pideploy lab down {LAB}                          remove the Pis"
+        f"  pideploy lab down {LAB}                         remove the Pis"
     )
 
 
