@@ -40,7 +40,8 @@ molecule: system $(STAMP)  ## each role and the whole cluster, with Molecule
 lint: $(STAMP)  ## ruff, mypy --strict, ansible-lint production, REUSE
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	@if [ -x $(BIN)/ansible-lint ]; then $(BIN)/ansible-lint --offline -q; else echo "ansible-lint: not run (it needs Python 3.12 or newer; this is $$($(BIN)/python -V))"; fi
+	@# ansible-lint checks the syntax of playbooks without an inventory, which our ansible.cfg makes an error.
+	@if [ -x $(BIN)/ansible-lint ]; then ANSIBLE_INVENTORY_UNPARSED_FAILED=false $(BIN)/ansible-lint --offline -q; else echo "ansible-lint: not run (it needs Python 3.12 or newer; this is $$($(BIN)/python -V))"; fi
 	$(BIN)/reuse lint --quiet
 
 sanity: $(STAMP)  ## ansible-test sanity

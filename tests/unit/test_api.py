@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.unit import raw_events as raw
 
 import pideploy
 from pideploy import ClusterSpec, Deployer, PideployError, runner
 from pideploy.events import Event, HostResult, RunFinished, RunStarted
+from tests.unit import raw_events as raw
 
 OnEvent = Callable[[Mapping[str, Any]], None]
 

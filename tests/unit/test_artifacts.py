@@ -15,9 +15,9 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import pytest
-from tests.unit.release_server import ReleaseServer
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import artifacts, artifacts_cache, artifacts_fetch
+from tests.unit.release_server import ReleaseServer
 
 VERSION = "v1.36.4+k3s1"
 MACHINES = {"amd64": 62, "arm64": 183, "armhf": 40}
