@@ -300,6 +300,17 @@ def test_gives_up_in_time_and_does_not_wait_twice(fleet: Cluster) -> None:
     assert summary.startswith("the cluster is not well: nodes: l9: not in the cluster; system_pods: ")
 
 
+def test_a_lost_host_is_not_waited_for_and_has_to_be_a_node_all_the_same(fleet: Cluster) -> None:
+    verifier = fleet.verifier(L0, L1, Expected("l9", "l9", "agent", lost=True))
+    verifier.run()
+    assert fleet.now < 102
+    assert outcomes(verifier)["nodes"] == "failed"
+    assert verifier.result()["unready_hosts"] == ["l9"]
+    verifier = fleet.verifier(L0, L1._replace(lost=True))
+    verifier.run()
+    assert outcomes(verifier)["nodes"] == "passed"
+
+
 def test_an_api_server_that_restarts_is_asked_again(fleet: Cluster) -> None:
     fleet.error = REFUSED
     fleet.at = {3: lambda: setattr(fleet, "error", "")}

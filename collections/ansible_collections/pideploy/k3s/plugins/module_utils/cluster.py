@@ -41,6 +41,7 @@ class Expected(NamedTuple):
     role: str  # server or agent
     version: str = ""  # empty: any
     address: str = ""
+    lost: bool = False  # it failed or was out of reach before: if it is no node now, waiting does not make it one
 
 
 class Check(NamedTuple):
@@ -237,15 +238,19 @@ class Verifier:
         return any(c.id == check and c.status == FAILED for c in self.checks)
 
     def check_nodes(self) -> None:
-        """Wait until every expected host is a Ready node with its role and version."""
+        """Wait until every expected host is a Ready node with its role and version; for a lost one, only look."""
         began = self.clock()
+        lost = {wanted.host for wanted in self.expected if wanted.lost}
+        without_hope: List[str] = []
 
         def look() -> List[str]:
             self.objects = self.kubectl.items("nodes")
             self.rows, problems = judge_nodes(self.objects, self.expected, self.now())
-            return problems
+            hosts = [row["host"] for row in self.rows if row["host"] and row["reason"]]
+            without_hope[:] = [line for host, line in zip(hosts, problems) if host in lost]
+            return [line for host, line in zip(hosts, problems) if host not in lost]
 
-        problems = self.poll(look)
+        problems = self.poll(look) + without_hope
         if not self.objects:
             self.rows = [dict(row, reason="not known: the API server did not answer")
                          for row in judge_nodes([], self.expected, 0.0)[0]]

@@ -48,6 +48,10 @@ options:
         description: Its address, used where the node name is not known.
         type: str
         default: ""
+      lost:
+        description: It failed or was out of reach before, so it is not waited for. It has to be a Ready node all the same.
+        type: bool
+        default: false
   level:
     description: V(nodes) only reads; V(full) also starts pods.
     type: str
@@ -155,6 +159,7 @@ HOST_OPTIONS = {
     "role": {"type": "str", "choices": ["server", "agent"], "required": True},
     "version": {"type": "str", "default": ""},
     "address": {"type": "str", "default": ""},
+    "lost": {"type": "bool", "default": False},
 }
 
 
