@@ -393,8 +393,8 @@ def test_join_info(machine: Machine) -> None:
     rc, result = run_module("k3s_join_info", {"root": str(root), "node_ip": "10.0.0.1"}, check=True)
     assert (rc, result["available"], result["server_url"]) == (0, False, "https://10.0.0.1:6443")
     rc, result = run_module("k3s_join_info", {"root": str(root)})
-    assert rc == 1
-    assert result["msg"] == "this host runs no k3s server"
+    assert (rc, result["available"], result["agent_token"]) == (0, False, "")
+    assert (result["reason"], result["hint"]) == ("this host runs no k3s server", "deploy the servers first")
     for path, text in {
         "etc/systemd/system/k3s.service": "[Unit]\n",
         "etc/rancher/k3s/config.yaml": 'node-ip: "fd00::1,10.0.0.1"\nhttps-listen-port: 7443\n',
@@ -403,7 +403,7 @@ def test_join_info(machine: Machine) -> None:
         (root / path).parent.mkdir(parents=True, exist_ok=True)
         (root / path).write_text(text)
     rc, result = run_module("k3s_join_info", {"root": str(root)})
-    assert rc == 0
+    assert (rc, result["available"], result["reason"]) == (0, True, "")
     assert result["server_url"] == "https://[fd00::1]:7443"
     assert result["agent_token"] == f"K10{HASH}::node:pw"
     assert result["ca_hash"] == HASH

@@ -17,6 +17,8 @@ description:
   - Returns the server's address and the agents' token in its secure form, which lets an agent check the server's CA
     before it sends anything.
   - The result holds a secret. Use C(no_log) on the task.
+  - A server that cannot be joined is no failure of this module, because C(no_log) would hide it. Look at RV(available),
+    and show RV(reason) in a task of its own.
 author: The pideploy authors (@pideploy)
 options:
   node_ip:
@@ -33,7 +35,7 @@ options:
     default: /
 attributes:
   check_mode:
-    description: Changes nothing. In check mode a host without a running server gives placeholders instead of an error.
+    description: Changes nothing, in check mode or not.
     support: full
   diff_mode:
     description: There is nothing to show.
@@ -47,12 +49,25 @@ EXAMPLES = r"""
   run_once: true
   no_log: true
   register: join
+
+- name: See that the server can be joined
+  ansible.builtin.assert:
+    that: join.available
+    fail_msg: "{{ join.reason }} ({{ join.hint }})"
 """
 
 RETURN = r"""
 available:
-  description: Whether the server can be joined now. False only in check mode.
+  description: Whether the server can be joined now.
   type: bool
+  returned: success
+reason:
+  description: Why it cannot be joined. Empty where it can.
+  type: str
+  returned: success
+hint:
+  description: What to do about it.
+  type: str
   returned: success
 server_url:
   description: Where agents reach the server.
@@ -97,14 +112,9 @@ def main() -> None:
                 raise k3s_join.JoinError("k3s does not run on this server (%s, %s)" % (state.active, state.sub),
                                          "look at 'journalctl -u k3s' there, then run again")
         module.exit_json(changed=False, **result)
-    except k3s_join.JoinError as exc:
-        if module.check_mode:
-            module.exit_json(changed=False, **k3s_join.placeholder(node_ip))
-        module.fail_json(msg=str(exc), hint=exc.hint)
-    except tokens.TokenError as exc:
-        module.fail_json(msg=str(exc), hint=exc.hint)
-    except (service.ServiceError, manifest.ManifestError) as exc:
-        module.fail_json(msg=str(exc))
+    except (k3s_join.JoinError, tokens.TokenError, service.ServiceError, manifest.ManifestError) as exc:
+        reason = k3s_join.unavailable(node_ip, str(exc), getattr(exc, "hint", ""))
+        module.exit_json(changed=False, **reason)
 
 
 if __name__ == "__main__":
