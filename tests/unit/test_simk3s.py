@@ -28,7 +28,8 @@ from pideploy.lab import simk3s
 
 FIXTURES = Path(__file__).parent / "fixtures" / "k3s"
 PASSWORD, AGENT_PASSWORD = "server-secret", "agent-secret"
-COMMON = ["--kubelet-arg=fail-cgroupv1=false", "--kubelet-arg=node-status-update-frequency=1s", "--node-ip=127.0.0.1"]
+COMMON = ["--kubelet-arg=fail-cgroupv1=false", "--kubelet-arg=node-status-update-frequency=1s", "--node-ip=127.0.0.1",
+          "--flannel-iface=lo"]
 
 
 class Node:
@@ -349,6 +350,13 @@ def test_refused_flags(machines: Callable[[str], Node], arguments: list[str], wo
     done = machines(f"flags{abs(hash(tuple(arguments)))}").k3s(*arguments)
     assert done.returncode == 1
     assert f'level=fatal msg="{words}"' in done.stderr
+
+
+def test_an_interface_that_is_not_there_is_fatal(machines: Callable[[str], Node]) -> None:
+    arguments = ["server", "--kubelet-arg=fail-cgroupv1=false", "--flannel-iface=nope0", "--data-dir=/nowhere"]
+    done = machines("nope").k3s(*arguments)
+    assert done.returncode == 1
+    assert "Error: unable to find interface nope0: route ip+net: no such network interface" in done.stderr
 
 
 def test_server_keeps_its_state_and_refuses_another_token(machines: Callable[[str], Node]) -> None:

@@ -48,6 +48,12 @@ def fatal(message: str) -> NoReturn:
     raise SystemExit(1)
 
 
+def shut_down(reason: str) -> NoReturn:
+    """End as k3s does when one of its parts ends: with exit code 0."""
+    log("error", f'Shutdown request received: "{reason}"')
+    raise SystemExit(0)
+
+
 def notify(text: str) -> None:
     """Tell systemd (``Type=notify``) what sd_notify(3) would."""
     path = os.environ.get("NOTIFY_SOCKET", "")
@@ -278,22 +284,23 @@ def interface_address(name: str) -> str:
         try:
             answer = fcntl.ioctl(sock, 0x8915, struct.pack("256s", name.encode()[:15]))  # SIOCGIFADDR
         except OSError:
-            fatal(f"Error: failed to find interface: failed to get IP address for interface {name}")
+            fatal(f"Error: unable to find interface {name}: route ip+net: no such network interface")
     return socket.inet_ntoa(answer[20:24])
 
 
 def node_address(flags: Flags) -> str:
-    given = words(flags, "node-ip")
-    if given:
-        return given[0]
+    """The node's address; without flannel-iface flannel needs a default route, also where node-ip is given."""
     if one(flags, "flannel-iface"):
-        return interface_address(one(flags, "flannel-iface"))
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        try:
-            sock.connect(("203.0.113.1", 9))  # sends nothing: asks the kernel which address it would use
-        except OSError:
-            fatal('Error: no default routes found in "/proc/net/route" or "/proc/net/ipv6_route"')
-        return str(sock.getsockname()[0])
+        found = interface_address(one(flags, "flannel-iface"))
+    else:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+            try:
+                sock.connect(("203.0.113.1", 9))  # sends nothing: asks the kernel which address it would use
+            except OSError:
+                shut_down("flannel exited: failed to find the interface: failed to get default interface: unable to "
+                          "find default route")
+            found = str(sock.getsockname()[0])
+    return words(flags, "node-ip")[0] if words(flags, "node-ip") else found
 
 
 def check_cgroups(flags: Flags) -> str:
@@ -310,8 +317,9 @@ def check_cgroups(flags: Flags) -> str:
               "to your linux cmdline (/boot/cmdline.txt on a Raspberry Pi)")
     if argument_of(flags, "kubelet-arg", "fail-cgroupv1", "true") == "false":
         return ""
-    return ("kubelet is configured to not run on a host using cgroup v1. cgroup v1 support is unsupported "
-            "and will be removed in a future release")
+    return ("failed to validate kubelet configuration, error: kubelet is configured to not run on a host using cgroup "
+            "v1. cgroup v1 support is unsupported and will be removed in a future release, "
+            "path: &TypeMeta{Kind:,APIVersion:,}")
 
 
 # --- certificates ----------------------------------------------------------------------------------------------------
@@ -885,7 +893,7 @@ def server_tokens(data: str, flags: Flags, store: Store) -> tuple[str, str]:
     agent = flags.keys() & {"agent-token", "agent-token-file"} and parse_token(secret_of(flags, "agent-token"))[2]
     mark = hashlib.sha256(password.encode()).hexdigest()
     if store.state.setdefault("bootstrap", mark) != mark:
-        fatal("Error: preparing server: failed to bootstrap cluster data: failed to reconcile with local datastore: "
+        fatal("Error: preparing server: failed to bootstrap cluster data: "
               "bootstrap data already found and encrypted with different token")
     write(f"{folder}/token", f"K10{ca}::server:{password}\n")
     for name in ("node-token", "agent-token"):
@@ -926,7 +934,7 @@ def run_server(arguments: list[str]) -> int:
     log("info", f"To join agent node to cluster: k3s agent -s https://{address}:{port} -t ${{AGENT_NODE_TOKEN}}")
     log("info", f"Wrote kubeconfig {kubeconfig}")
     if trouble:
-        fatal(f"Error: kubelet exited: {trouble}")
+        shut_down(f"kubelet exited: {trouble}")
     agent_files(data, api.ca.decode())
     try:
         store.check_node_password(name, node_password())
@@ -1033,7 +1041,7 @@ def run_agent(arguments: list[str]) -> int:
     headers = {"Authorization": f"Bearer {password}" if bootstrap else basic, "k3s-Node-Name": name}
     credential = retrieve(url, context, {**headers, "k3s-Node-Password": node_password()}, stop)
     if trouble:
-        fatal(f"Error: kubelet exited: {trouble}")
+        shut_down(f"kubelet exited: {trouble}")
     agent_files(data, ca)
     balancer = json.dumps({"ServerURL": url, "ServerAddresses": [server]}, separators=(",", ":"))
     write(f"{data}/agent/etc/k3s-agent-load-balancer.json", balancer, 0o644)
