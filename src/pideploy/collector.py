@@ -128,6 +128,8 @@ class Collector:
         )
 
     def _result(self, event: HostResult) -> None:
+        if event.status == "failed" and event.task.endswith(phases.SERVER_LOST):
+            return  # the server's own failure is among the results already
         hosts = self._by_phase.setdefault(event.phase, {})
         if (counted := worst(hosts.get(event.host), event)) is not None:
             hosts[event.host] = counted

@@ -58,6 +58,10 @@ PHASES: Final[tuple[Phase, ...]] = (
 
 SITE: Final = f"{COLLECTION}.site"
 
+#: The task that stops a run because an earlier failure took a server away. Ansible can only let it fail on a host that
+#: is left, and that host has done nothing wrong.
+SERVER_LOST: Final = "See that no server was lost"
+
 #: Playbooks beside ``site.yml`` have one phase each.
 _OTHER_TITLES: Final = {
     "status": "Ask the cluster for its nodes",

@@ -241,6 +241,15 @@ def test_failures_are_for_their_hosts_with_the_remedy() -> None:
     assert failed["red1"][0].startswith("the task did not run as root (give the sudo password")
 
 
+def test_what_stops_the_run_for_all() -> None:
+    def finding(host: str, code: str, level: str = "error") -> preflight.Finding:
+        return preflight.Finding(level, host, code, "")
+
+    findings = [finding("red2", "low_disk"), finding("red1", "low_disk"), finding("red3", "other_cluster"),
+                finding("red4", "same_machine", "warning"), finding("red1", "port_busy")]
+    assert preflight.stopping_hosts(findings, ["red1"]) == ["red1", "red3"]
+
+
 def test_one_line_for_a_warning_that_many_hosts_share() -> None:
     many = {f"red{n}": node(n, memory_mb=300) for n in range(1, 4)}
     [line] = preflight.warning_lines(preflight.judge(many, NAMED))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from pideploy import junit
 from pideploy.collector import Collector
 from pideploy.event_reader import EventReader
 from pideploy.events import RunFinished, RunStarted
-from pideploy.phases import PHASES
+from pideploy.phases import PHASES, SERVER_LOST
 from pideploy.results import DeployResult
 from tests.unit import raw_events as raw
 
@@ -131,6 +132,28 @@ def test_a_phase_without_hosts_makes_the_run_not_ok(phase: str) -> None:
     error = result.error()
     assert error is not None
     assert error.message == f"not run: {phase} (it had no host)"
+
+
+def test_who_is_only_told_of_a_lost_server_has_not_failed() -> None:
+    name = f"pideploy.k3s.preflight : {SERVER_LOST}"
+    result = collect(
+        [
+            raw.play("preflight: x"),
+            raw.result("red", "pideploy.k3s.node_facts", "unreachable", res={"msg": "no route"}),
+            raw.result("red01", "pideploy.k3s.node_facts"),
+            raw.result("red01", "ansible.builtin.assert", "failed", name=name, res={"msg": "red is out of reach"}),
+            raw.stats(["red01"], ["red"]),
+        ]
+    )
+    assert (result.exit_code, result.unreachable) == (3, ["red"])
+    assert [f.host for f in result.failures] == ["red"]
+    assert result.hosts["red01"].status == "ok"
+
+
+def test_the_collection_names_that_task_so() -> None:
+    top = Path(__file__).parents[2] / "collections/ansible_collections/pideploy/k3s"
+    for path in ("playbooks/agents.yml", "roles/preflight/tasks/verdict.yml"):
+        assert f"- name: {SERVER_LOST}\n" in (top / path).read_text()
 
 
 def test_what_had_nothing_to_do_is_no_failure_of_a_failed_run() -> None:

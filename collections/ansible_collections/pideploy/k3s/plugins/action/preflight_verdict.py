@@ -86,6 +86,7 @@ class ActionModule(ActionBase):
             changed=False,
             findings=[finding._asdict() for finding in findings],
             failed_hosts=preflight.failed_hosts(findings),
+            stopping_hosts=preflight.stopping_hosts(findings, servers),
             node_names=names,
             hosts=etc_hosts.cluster_entries(nodes, [one["etc_hosts_block"] for one in facts.values()]),
         )

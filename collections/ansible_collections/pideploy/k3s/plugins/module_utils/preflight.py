@@ -173,6 +173,8 @@ def _cluster(facts: Facts, wanted: Wanted, options: Options) -> Iterator[Tuple[s
                % (k3s["node_name"], wanted["node_name"]), "keep the name, or reset the host first (pideploy reset)")
 
 
+# Findings that say that the spec means the wrong machines, so that nothing of it can be trusted.
+_WRONG_MACHINES = ("same_machine", "other_cluster", "other_role", "foreign_k3s")
 CHECKS: Sequence[Check] = (_access, _platform, _resources, _clock, _network, _cluster)
 
 
@@ -271,6 +273,13 @@ def warning_lines(findings: Sequence[Finding]) -> List[str]:
             kinds.setdefault((finding.message, finding.hint), []).append(finding.host)
     return ["%s: %s%s" % (_others("", hosts), message, " (%s)" % hint if hint else "")
             for (message, hint), hosts in kinds.items()]
+
+
+def stopping_hosts(findings: Sequence[Finding], servers: Sequence[str]) -> List[str]:
+    """Return the hosts whose errors stop the run for all: without its servers a cluster cannot be made, and a spec that
+    names the wrong machines must not change any."""
+    errors = [f for f in findings if f.level == "error"]
+    return list(dict.fromkeys(f.host for f in errors if f.host in servers or f.code in _WRONG_MACHINES))
 
 
 def failed_hosts(findings: Sequence[Finding]) -> Dict[str, List[str]]:

@@ -89,6 +89,13 @@ failed_hosts:
   description: Each host with errors, and its errors.
   type: dict
   returned: always
+stopping_hosts:
+  description:
+    - Those of RV(failed_hosts) that stop the run for all hosts, because they are servers, or because the inventory
+      seems to mean other machines.
+  type: list
+  elements: str
+  returned: always
 node_names:
   description: Each host's name in the cluster.
   type: dict
