@@ -36,6 +36,8 @@ _KEEP_DATA_OF: Final = phases.COLLECTION + "."
 _WRAPPING = re.compile(
     r"^(Task failed: |Module failed: |Action failed: )*"
     r"((Failed to connect to the host via ssh: |Data could not be sent to remote host .*? over ssh: ))?"
+    # What ssh says of a host that it meets for the first time, before it says what is wrong.
+    r"(Warning: Permanently added \S+ \([^)]*\) to the list of known hosts\. )*"
 )
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 _ESCAPE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")

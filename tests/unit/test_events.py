@@ -107,6 +107,13 @@ def only_result(**options: Any) -> HostResult:
             {"msg": "Failed to connect to the host via ssh: pi@red: Permission denied (publickey)."},
             "pi@red: Permission denied (publickey).",
         ),
+        (
+            {
+                "msg": "Failed to connect to the host via ssh: Warning: Permanently added 'red' (ED25519) to the list of "
+                "known hosts.\r\npi@red: Permission denied (publickey)."
+            },
+            "pi@red: Permission denied (publickey).",
+        ),
         ({"msg": "red: says its own name"}, "says its own name"),
         ({}, "failed without a message"),
         ({"msg": "non-zero return code", "rc": 2, "stderr": "first\nlast words\n"}, "exit code 2: last words"),
