@@ -6,7 +6,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 COLLECTION := collections/ansible_collections/pideploy/k3s
-export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PATH := $(abspath $(BIN)):$(PATH)
 
 .PHONY: help demo test unit lab-test molecule lint sanity clean system
 
@@ -35,6 +35,8 @@ lab-test: system $(STAMP)  ## tests on virtual Pis, with a simulated k3s and, wh
 	$(BIN)/python -m pytest tests/lab tests/fault tests/real_k3s -q
 
 molecule: system $(STAMP)  ## each role and the whole cluster, with Molecule
+	@# An interrupted run leaves its lab, and Molecule would take it for fresh.
+	$(BIN)/molecule destroy --no-report
 	$(BIN)/molecule test --all --report
 
 lint: $(STAMP)  ## ruff, mypy --strict, ansible-lint production, REUSE
