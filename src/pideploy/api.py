@@ -131,8 +131,11 @@ class Deployer:
         return result
 
     def command(self, verb: Verb, **options: Any) -> str:
-        """The plain ``ansible-playbook`` line for a verb; ``options`` are those of its method."""
-        return self._mask.text(self._command(verb, options).line())
+        """The plain ``ansible-playbook`` line for a verb; ``options`` are those of its method.
+
+        A description that no deploy has kept yet is written to a file of its own for it, in the state folder.
+        """
+        return self._mask.text(self._command(verb, options, self.spec.printable()).line())
 
     def stop(self) -> None:
         """Ask the run to end before its next play: nothing is cut off, and the next run goes on from there."""
@@ -167,10 +170,10 @@ class Deployer:
             variables["reset_delete_data"] = bool(options.get("delete_data"))
         return variables
 
-    def _command(self, verb: Verb, options: Mapping[str, Any]) -> runner.Command:
+    def _command(self, verb: Verb, options: Mapping[str, Any], inventory: Path) -> runner.Command:
         return runner.Command(
             playbook=SITE if verb in ("deploy", "plan") else f"{COLLECTION}.{verb}",
-            inventory=self.spec.file,
+            inventory=inventory,
             hosts=len(self._limit or self.spec.hosts),
             limit=self._limit,
             extra_vars={**self._host_key_variables(), **self._variables(verb, options), **self._extra_vars},
@@ -192,7 +195,10 @@ class Deployer:
     ) -> DeployResult:
         lock = self.spec.state.locked() if changes else contextlib.nullcontext()
         with lock, contextlib.closing(GuardedReporter(self.reporter)) as reporter:
-            return self._follow(verb, wanted, self._command(verb, options), reporter)
+            if verb == "deploy":
+                self.spec.store()
+            with self.spec.lent() as inventory:
+                return self._follow(verb, wanted, self._command(verb, options, inventory), reporter)
 
     def _follow(self, verb: Verb, wanted: Sequence[Phase], command: runner.Command, reporter: Reporter) -> DeployResult:
         spec, began = self.spec, time.time()
@@ -239,7 +245,7 @@ class Deployer:
 
 def _ledger_entry(spec: ClusterSpec, limit: Sequence[str], result: DeployResult) -> dict[str, Any]:
     kept = ("run", "verb", "ok", "changed", "status", "version", "duration")
-    about = {"spec": str(spec.file), "digest": spec.digest, "limit": list(limit)}
+    about = {"spec": str(spec.file) if spec.stored else "", "digest": spec.digest, "limit": list(limit)}
     return {**{name: getattr(result, name) for name in kept}, **about}
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import hashlib
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,8 +35,10 @@ class ClusterSpec:
     servers: tuple[str, ...]
     agents: tuple[str, ...]
     warnings: tuple[str, ...] = ()
-    #: The digest of the file's text: it tells whether a cluster's description has changed.
+    #: The digest of the description's text: it tells whether a cluster's description has changed.
     digest: str = ""
+    #: What a deploy writes to ``file``; empty for a spec that was read from there.
+    text: str = field(default="", repr=False)
     raw: Mapping[str, Any] = field(default_factory=dict, repr=False)
     group_variables: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
@@ -63,10 +66,11 @@ class ClusterSpec:
     def from_hosts(cls, hosts: str, *, save: Path | None = None, **flags: Any) -> ClusterSpec:
         """Describe a cluster by a hostlist and what the file calls ``servers``, ``user``, ``vars``, …
 
-        The description is written to ``save`` (default: the cluster's state folder), so that the same file serves
-        plain ``ansible-playbook``.
+        Nothing is written yet: ``file`` is where a deploy will keep the description (``save``, default: the cluster's
+        state folder), so that the same file serves plain ``ansible-playbook``.
 
-        :raises PideployError: code ``spec`` or ``hostlist``; or the file cannot be written.
+        :raises PideployError: code ``spec`` or ``hostlist``; or ``save`` is not what a spec is called, or says
+            something else already.
         """
         with spec_errors():
             spec = reader.from_flags(hosts=hosts, **{k: v for k, v in flags.items() if v})
@@ -80,15 +84,86 @@ class ClusterSpec:
             )
         if save and file.exists() and file.read_text() != text:
             raise PideployError("usage", f"{file} exists and says something else", hint=f"use it: -f {file}")
+        with spec_errors():
+            return cls._of(reader.parse(text, str(file)), file, text)
+
+    @classmethod
+    def known(cls, hosts: str) -> ClusterSpec:
+        """The spec of the known cluster that has these hosts; when none has, what the hostlist alone says.
+
+        :raises PideployError: the hostlist is malformed, or its cluster is known with other hosts, or two have them.
+        """
+        described = cls.from_hosts(hosts)
+        specs = {}
+        for name in clusters():
+            file = ClusterState(name).known_spec()
+            # What is wrong with another cluster's spec is none of this one's business.
+            with contextlib.nullcontext() if name == described.cluster else contextlib.suppress(PideployError):
+                if file is not None:
+                    specs[name] = cls.from_file(file)
+        same = [spec for spec in specs.values() if set(spec.hosts) == set(described.hosts)]
+        named = specs.get(described.cluster)
+        if named is not None and named in same:
+            return named
+        if len(same) == 1:
+            return same[0]
+        if same:
+            raise PideployError(
+                "usage",
+                f"which cluster? {' and '.join(spec.cluster for spec in same)} have these hosts",
+                hint=f"--cluster {same[0].cluster}",
+            )
+        if named is not None:
+            raise PideployError(
+                "usage",
+                f"cluster {named.cluster} is known with other hosts: {fold(named.hosts)}",
+                hint=f"--cluster {named.cluster}",
+            )
+        return described
+
+    @property
+    def stored(self) -> bool:
+        """Whether ``file`` says what this spec says."""
         try:
-            if save is None:
-                ClusterState(spec.cluster).create()
-            if not file.exists() or file.read_text() != text:
-                write_private(file, text)
+            return not self.text or self.file.read_text() == self.text
+        except (OSError, UnicodeDecodeError):
+            return False
+
+    def store(self) -> None:
+        """Write ``file``, unless it is as it should be. Whoever calls this holds the cluster's lock.
+
+        :raises PideployError: it cannot be written.
+        """
+        if not self.stored:
+            self._write(self.file)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[Path]:
+        """A file that says what this spec says, for as long as the block runs; ``file`` is not touched."""
+        if self.stored:
+            yield self.file
+            return
+        lent = self._write(self.state.folder / f"lent-{secrets.token_hex(4)}{SPEC_SUFFIX}")
+        try:
+            yield lent
+        finally:
+            lent.unlink(missing_ok=True)
+
+    def printable(self) -> Path:
+        """Such a file that stays, for a command that is printed: beside ``file``, so that its group_vars count."""
+        if self.stored:
+            return self.file
+        own = self.file == self.state.spec_file  # another one is --save's, which never replaces anything
+        return self._write(self.state.folder / f"printed-{self.digest[:8]}{SPEC_SUFFIX}" if own else self.file)
+
+    def _write(self, file: Path) -> Path:
+        if file.parent == self.state.folder:
+            self.state.create()
+        try:
+            write_private(file, self.text)
         except OSError as exc:
             raise PideployError("spec", f"cannot write {file}: {exc.strerror}") from exc
-        with spec_errors():
-            return cls._of(reader.load(str(file)), file)
+        return file
 
     @classmethod
     def of_cluster(cls, cluster: str) -> ClusterSpec:
@@ -107,7 +182,7 @@ class ClusterSpec:
         return cls.from_file(known)
 
     @classmethod
-    def _of(cls, spec: reader.Spec, file: Path) -> ClusterSpec:
+    def _of(cls, spec: reader.Spec, file: Path, text: str = "") -> ClusterSpec:
         servers = tuple(spec.servers)
         return cls(
             cluster=spec.cluster,
@@ -115,7 +190,8 @@ class ClusterSpec:
             servers=servers,
             agents=tuple(h.name for h in spec.hosts if h.name not in servers),
             warnings=tuple(str(w) for w in spec.warnings),
-            digest=hashlib.sha256(file.read_bytes()).hexdigest(),
+            digest=hashlib.sha256(text.encode() if text else file.read_bytes()).hexdigest(),
+            text=text,
             raw=dict(spec.raw or {}),
             group_variables=dict(spec.group_variables()),
         )

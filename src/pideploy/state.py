@@ -5,7 +5,8 @@
 ::
 
     ~/.local/state/pideploy/clusters/red/
-      red.pideploy.yml   the spec, when the cluster was described by --hosts
+      red.pideploy.yml   the spec, when the cluster was deployed with --hosts
+      printed-*          the specs of commands that were only printed
       known_hosts        host keys, written by ssh
       kubeconfig         fetched by `pideploy kubeconfig`
       lock, lock.json    held while a run changes the cluster; who holds it
@@ -65,7 +66,7 @@ class ClusterState:
 
     @property
     def spec_file(self) -> Path:
-        """Where ``--hosts`` writes the spec."""
+        """Where a deploy with ``--hosts`` keeps the spec."""
         return self.folder / f"{self.cluster}{SPEC_SUFFIX}"
 
     @property

@@ -133,11 +133,11 @@ def test_which_cluster(pideploy: Invoke, fake: FakeRunner, home: Path) -> None:
     assert result.exit_code == 2
     assert "error: which hosts?" in result.stderr
 
-    ClusterSpec.from_hosts("blue[1-2]")
+    ClusterSpec.from_hosts("blue[1-2]").store()
     result = pideploy("status", "--print-command")
     assert "Using cluster blue1" in result.stderr
 
-    ClusterSpec.from_hosts("red,red1")
+    ClusterSpec.from_hosts("red,red1").store()
     result = pideploy("status", "--print-command")
     assert result.exit_code == 2
     assert "which cluster? Known are blue1, red" in result.stderr

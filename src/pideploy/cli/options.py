@@ -87,7 +87,8 @@ def find_spec(
     """The cluster that the options mean; with none of them the only one there is, and it is said which.
 
     ``describing`` are the options that go into the spec of ``--hosts`` and that a file has keys for; ``vars`` are
-    also taken beside a file, as extra variables of this one run.
+    also taken beside a file, as extra variables of this one run. A command that describes nothing (None) asks with
+    ``--hosts`` for the cluster that is known to have these.
 
     :raises PideployError: more than one was named, or none can be found.
     """
@@ -97,6 +98,8 @@ def find_spec(
     if len(given) > 1:
         raise PideployError("usage", f"{' and '.join(given)} name a cluster each", hint="use one of them")
     flags = {key: value for key, value in (describing or {}).items() if value}
+    if hosts and describing is None:
+        return ClusterSpec.known(hosts)
     if hosts:
         return ClusterSpec.from_hosts(hosts, save=save, **flags)
     flags.pop("vars", None)
