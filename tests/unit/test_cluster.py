@@ -186,13 +186,21 @@ def test_a_hanging_or_missing_program_is_an_error() -> None:
 
 
 # --- the verifier
+NOW = 1_795_400_000
+
+
+def lease(name: str, age: float = 4) -> dict[str, Any]:
+    moment = time.strftime("%Y-%m-%dT%H:%M:%S.123456Z", time.gmtime(NOW - age))
+    return {"metadata": {"name": name}, "spec": {"renewTime": moment}}
+
+
 class Cluster:
     """kubectl of a pretended cluster: answers by the words of the command, in a time of its own."""
 
     def __init__(self, tmp_path: Path, nodes: list[dict[str, Any]], pods: list[dict[str, Any]]) -> None:
         mark = {"storageclass.kubernetes.io/is-default-class": "true"}
         self.tables: dict[str, list[dict[str, Any]]] = {
-            "nodes": nodes, "pods": pods, "events": [],
+            "nodes": nodes, "pods": pods, "events": [], "leases": [lease(n["metadata"]["name"]) for n in nodes],
             "storageclasses": [{"metadata": {"name": "local-path", "annotations": mark}}]}
         self.now, self.calls = 100.0, 0
         self.deleted: list[list[str]] = []
@@ -204,7 +212,7 @@ class Cluster:
 
     def verifier(self, *expected: Expected, timeout: float = 20) -> Verifier:
         return Verifier(self.kubectl, list(expected), timeout, clock=lambda: self.now, sleep=self.sleep,
-                        now=lambda: 1_795_400_000)
+                        now=lambda: NOW)
 
     def sleep(self, seconds: float) -> None:
         assert seconds <= 0.5
@@ -307,6 +315,27 @@ def test_a_lost_host_is_not_waited_for_and_has_to_be_a_node_all_the_same(fleet: 
     assert outcomes(verifier)["nodes"] == "failed"
     assert verifier.result()["unready_hosts"] == ["l9"]
     verifier = fleet.verifier(L0, L1._replace(lost=True))
+    verifier.run()
+    assert outcomes(verifier)["nodes"] == "passed"
+
+
+def test_a_ready_node_whose_kubelet_is_silent_does_not_pass(fleet: Cluster) -> None:
+    fleet.tables["leases"][1] = lease("l1", 70)
+    verifier = fleet.verifier(L0, L1)
+    verifier.run()
+    assert verifier.result()["checks"][0]["message"] == "l1: its kubelet was not heard of for 70 s"
+    assert fleet.now == pytest.approx(120)
+    fleet.tables["leases"].pop()
+    verifier = fleet.verifier(L0, L1._replace(lost=True))
+    verifier.run()
+    assert verifier.result()["checks"][0]["message"] == "l1: its kubelet was not heard of yet"
+    assert fleet.now < 122
+
+
+def test_a_node_with_another_clock_is_heard_of_by_its_next_renewal(fleet: Cluster) -> None:
+    fleet.tables["leases"][1] = lease("l1", 70)
+    fleet.at = {12: lambda: fleet.tables["leases"].__setitem__(1, lease("l1", 60))}
+    verifier = fleet.verifier(L0, L1)
     verifier.run()
     assert outcomes(verifier)["nodes"] == "passed"
 

@@ -651,6 +651,17 @@ class Store:
         reason = "NodeReady" if ready else "NodeNotReady"
         self.event(name, reason, f"Node {name} status is now: {reason}", "Normal" if ready else "Warning")
 
+    def lease_objects(self) -> dict[str, Object]:
+        found = {}
+        for name, renewed in self.leases.items():
+            moment = time.gmtime(time.time() - (time.monotonic() - renewed))
+            meta = {"name": name, "namespace": "kube-node-lease"}
+            spec = {"holderIdentity": name, "leaseDurationSeconds": 40,
+                    "renewTime": time.strftime("%Y-%m-%dT%H:%M:%S.000000Z", moment)}
+            found[f"kube-node-lease/{name}"] = {"apiVersion": RESOURCES["leases"][1], "kind": "Lease",
+                                                "metadata": meta, "spec": spec}
+        return found
+
     def watch_leases(self) -> None:
         with self.lock:
             for node in list(self.objects("nodes").values()):
@@ -765,7 +776,8 @@ class Api:
         return 200, {}
 
     def as_admin(self, method: str, resource: str, namespace: str, name: str, body: bytes) -> tuple[int, Any]:
-        objects, kind, store = self.store.objects(resource), RESOURCES[resource], self.store
+        kind, store = RESOURCES[resource], self.store
+        objects = store.lease_objects() if resource == "leases" else store.objects(resource)
         if method == "GET" and not name:
             with store.lock:
                 items = [o for key, o in sorted(objects.items()) if not namespace or key.startswith(namespace + "/")]

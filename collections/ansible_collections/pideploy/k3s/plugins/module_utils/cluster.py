@@ -29,6 +29,8 @@ TITLES = {
     "pod_to_pod": "Pods reach each other across nodes",
     "service": "A service answers by name and cluster address",
 }
+# Seconds after which a kubelet that renews its Lease every 10 s counts as silent; 30 s of clock skew are refused before.
+LEASE_AGE = 25.0
 POLL = 0.5
 _BACKENDS_BY_ADDRESS = ("vxlan", "host-gw", "wireguard")
 
@@ -75,12 +77,17 @@ def pod_capacity(node: Json) -> int:
     return int(value) if value.isdigit() else 0
 
 
-def _age(node: Json, now: float) -> int:
+def _moment(text: str) -> float:
+    """Return a time of the API (RFC 3339 in UTC, with or without fractions) in seconds of the epoch; 0.0 for no time."""
     try:
-        made = calendar.timegm(time.strptime(node["metadata"]["creationTimestamp"], "%Y-%m-%dT%H:%M:%SZ"))
-    except (KeyError, ValueError):
-        return 0
-    return max(0, int(now - made))
+        return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
+    except ValueError:
+        return 0.0
+
+
+def _age(node: Json, now: float) -> int:
+    made = _moment(node["metadata"].get("creationTimestamp") or "")
+    return max(0, int(now - made)) if made else 0
 
 
 def describe(node: Json, now: float) -> Json:
@@ -207,6 +214,7 @@ class Verifier:
         self.deadline = clock() + timeout
         self.objects: List[Json] = []
         self.rows: List[Json] = []
+        self.renewals: Dict[str, str] = {}
         self.checks: List[Check] = []
 
     @property
@@ -250,7 +258,15 @@ class Verifier:
             without_hope[:] = [line for host, line in zip(hosts, problems) if host in lost]
             return [line for host, line in zip(hosts, problems) if host not in lost]
 
-        problems = self.poll(look) + without_hope
+        def heard_of() -> List[str]:
+            problems = look()
+            if not problems:
+                silent = self.silent_nodes()
+                without_hope.extend(line for host, line in silent.items() if host in lost)
+                problems = [line for host, line in silent.items() if host not in lost]
+            return problems
+
+        problems = self.poll(heard_of) + without_hope
         if not self.objects:
             self.rows = [dict(row, reason="not known: the API server did not answer")
                          for row in judge_nodes([], self.expected, 0.0)[0]]
@@ -263,6 +279,27 @@ class Verifier:
             self.add("nodes", FAILED, message, problems + others, began)
         else:
             self.add("nodes", PASSED, "all %d hosts are Ready" % len(self.expected), others, began)
+
+    def silent_nodes(self) -> Dict[str, str]:
+        """Return host -> problem where a kubelet is not heard of, although the API still calls its node Ready.
+
+        A Node stays Ready for some 45 s after its kubelet has stopped, and so does the old object of a machine that was
+        installed anew. A kubelet renews its Lease every 10 s. The time in it is the node's own: where the clocks
+        differ too much to tell, a second renewal while we wait is as good.
+        """
+        leases = {lease["metadata"]["name"]: str(lease.get("spec", {}).get("renewTime") or "")
+                  for lease in self.kubectl.items("leases", "--namespace=kube-node-lease")}
+        problems = {}
+        for row in self.rows:
+            renewed = leases.get(row["name"], "")
+            if not row["host"] or row["reason"] or renewed != self.renewals.setdefault(row["name"], renewed):
+                continue
+            age = self.now() - _moment(renewed)
+            if abs(age) > LEASE_AGE:
+                how = "for %d s" % age if renewed else "yet"
+                row.update(ready=False, reason="its kubelet was not heard of %s" % how)
+                problems[row["host"]] = "%s: %s" % (row["host"], row["reason"])
+        return problems
 
     def check_system_pods(self) -> None:
         """Wait until all pods of kube-system run (at least one exists) and are ready."""

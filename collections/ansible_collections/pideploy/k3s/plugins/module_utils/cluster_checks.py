@@ -306,7 +306,7 @@ class FullChecks:
         self.v.add("pvc", cluster.PASSED, "a volume of class %s was written and read" % classes[0], [], began)
 
     def clean_up(self) -> None:
-        """Remove the namespace and wait until its volumes are gone as well; what stays is said in the pvc check."""
+        """Remove the namespace and wait until its volumes are gone as well; what stays fails the check of volumes."""
         try:
             # Contents first: the namespace controller waits 15 s where it finds a claim that a pod still holds.
             for what in (["pods,pvc", "--all", "--namespace=" + self.namespace], ["namespace", self.namespace]):
@@ -316,7 +316,9 @@ class FullChecks:
         except KubectlError as exc:
             left = ["namespace %s could not be removed: %s" % (self.namespace, exc)]
         if left:
-            self.v.checks = [c._replace(evidence=c.evidence + left) if c.id == "pvc" else c for c in self.v.checks]
+            self.v.checks = [
+                c._replace(status=cluster.FAILED, message="; ".join(filter(None, [left[0], c.message])),
+                           evidence=c.evidence + left) if c.id == "pvc" else c for c in self.v.checks]
 
     def volumes_left(self) -> List[str]:
         return ["volume %s of the removed claim is still there" % item["metadata"]["name"]

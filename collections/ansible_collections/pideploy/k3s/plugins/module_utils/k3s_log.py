@@ -15,12 +15,16 @@ _PLAIN = re.compile(
     r"^panic:|^Traceback \(|exec format error|^Error:|[Nn]o space left|status=203/EXEC|Failed to (?:execute|locate)")
 # Not fatal by their level, but what k3s says of the part of it that ended.
 _ENDED = re.compile(r"^Shutdown request received|^(?:kubelet|containerd|apiserver|\S+) exited")
+# Said at level info, again and again, by an agent that will never get in: the reason follows the words.
+_KEPT_OUT = re.compile(r"^Waiting to retrieve agent configuration; server is not ready: (?!.*\b503\b)")
 # Errors of every healthy start and every stop: they are causes only where there is nothing else.
 _NOISE = re.compile(r"^Sending HTTP/\S+ 503|^Unable to write event|context canceled|^Failed to set sysctl")
 
+_LONGEST = 300
+
 # Words of k3s, kubelet and systemd -> remedy. The first that matches wins.
 _REMEDIES = (
-    (r"failed to find (?P<what>\w+) cgroup|(?P<pids>pids) cgroup controller not found|memory cgroup",
+    (r"failed to find (?P<what>\w+) cgroup|(?P<pids>pids) cgroup controller not found",
      "the kernel runs without a cgroup controller that k3s needs: run the phases prepare and reboot, "
      "or add 'cgroup_enable=cpuset cgroup_memory=1 cgroup_enable=memory' to the kernel command line and reboot"),
     (r"not run on a host using cgroup v1|fail-?cgroupv1",
@@ -62,6 +66,7 @@ def causes(journal: str, limit: int = 6) -> List[str]:
     fatal: List[str] = []
     errors: List[str] = []
     noise: List[str] = []
+    kept_out: List[str] = []
     lines = [line.strip() for line in journal.splitlines() if line.strip()]
     for line in lines:
         logrus = _LOGRUS.match(line)
@@ -69,6 +74,8 @@ def causes(journal: str, limit: int = 6) -> List[str]:
             text = _unquote(logrus.group("msg")) + logrus.group("rest")
             if logrus.group("level") in ("fatal", "panic") or _ENDED.search(text):
                 fatal.append(text)
+            elif _KEPT_OUT.search(text):
+                kept_out.append(text)
             elif logrus.group("level") == "error":
                 (noise if _NOISE.search(text) else errors).append(text)
             continue
@@ -79,10 +86,15 @@ def causes(journal: str, limit: int = 6) -> List[str]:
             fatal.append(line)
     found: List[str] = []
     # The last messages are nearest to the end of the process.
-    for text in [*reversed(fatal), *reversed(errors), *reversed(noise)]:
+    for text in [*(reversed(fatal) if fatal else reversed(kept_out)), *reversed(errors), *reversed(noise)]:
         if text not in found:
             found.append(text)
-    return found[:limit] if found else lines[-limit:]
+    return [_short(text) for text in (found[:limit] if found else lines[-limit:])]
+
+
+def _short(text: str) -> str:
+    """Cut a line where the reader has the point: k3s repeats whole command lines and addresses behind it."""
+    return text if len(text) <= _LONGEST else text[:_LONGEST - 1].rstrip() + "…"
 
 
 def remedy(lines: List[str]) -> str:

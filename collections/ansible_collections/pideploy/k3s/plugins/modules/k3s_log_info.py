@@ -109,9 +109,12 @@ def main():
         module.exit_json(changed=False, service={"unit": ""}, causes=["there is no k3s service on this host"], lines=[],
                          hint="run the deployment again: k3s was not installed here")
     unit = units[0]
+    role_of = {name: role for role, name in k3s_config.UNITS.items()}
     try:
         state = systemd.show(unit)
-        text = systemd.journal(unit, lines=module.params["lines"])
+        # The unit's file is as old as this installation: what an earlier one complained of is no cause of this trouble.
+        written = os.stat(files.below(root, k3s_config.unit_path(role_of[unit]))).st_mtime
+        text = systemd.journal(unit, since=written, lines=module.params["lines"])
     except service.ServiceError as exc:
         module.fail_json(msg=str(exc))
     text = masking.mask(text, masking.secrets_of(root, module.params["data_dir"]))
