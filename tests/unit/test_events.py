@@ -109,8 +109,8 @@ def only_result(**options: Any) -> HostResult:
         ),
         (
             {
-                "msg": "Failed to connect to the host via ssh: Warning: Permanently added 'red' (ED25519) to the list of "
-                "known hosts.\r\npi@red: Permission denied (publickey)."
+                "msg": "Failed to connect to the host via ssh: Warning: Permanently added 'red' (ED25519) to the list "
+                "of known hosts.\r\npi@red: Permission denied (publickey)."
             },
             "pi@red: Permission denied (publickey).",
         ),

@@ -21,7 +21,8 @@ class JoinError(Exception):
 
 def unavailable(node_ip: str, reason: str, hint: str) -> Dict[str, Any]:
     """Return what stands for a server that cannot be joined: no secret, and why. A plan goes on with it."""
-    return {"available": False, "reason": reason, "hint": hint, "server_url": "https://%s:6443" % k3s_config.server_name(node_ip) if node_ip else "",
+    url = "https://%s:6443" % k3s_config.server_name(node_ip) if node_ip else ""
+    return {"available": False, "reason": reason, "hint": hint, "server_url": url,
             "agent_token": "", "ca_hash": "", "version": ""}
 
 
@@ -49,7 +50,8 @@ def read(root: str, data_dir: str, node_ip: str = "") -> Dict[str, Any]:
         raise JoinError("the server's configuration names no node-ip", "set k3s_node_ip for the first server")
     port = config.get("https-listen-port") or 6443
     return {
-        "available": True, "reason": "", "hint": "", "server_url": "https://%s:%s" % (k3s_config.server_name(address), port),
+        "available": True, "reason": "", "hint": "",
+        "server_url": "https://%s:%s" % (k3s_config.server_name(address), port),
         "agent_token": tokens.form(token.ca_hash, "node", token.password), "ca_hash": token.ca_hash,
         "version": str(manifest.load(root).get("k3s", {}).get("version", "")),
     }

@@ -49,7 +49,8 @@ options:
         type: str
         default: ""
       lost:
-        description: It failed or was out of reach before, so it is not waited for. It has to be a Ready node all the same.
+        description:
+          - It failed or was out of reach before, so it is not waited for. It has to be a Ready node all the same.
         type: bool
         default: false
   level:
