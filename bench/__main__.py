@@ -33,9 +33,13 @@ LAB = "bench"
 
 @dataclass(frozen=True)
 class Run:
-    """One execution of the deploy command. Times in seconds; host-tasks are the largest number on one node."""
+    """One execution of the deploy command. Times in seconds; host-tasks are the largest number on one node.
+
+    ``ready`` is ``wall`` without what verify did after all nodes were Ready: wait for system pods and look at flannel.
+    """
 
     wall: float
+    ready: float
     cpu: float
     host_tasks: int
     bytes_pushed: int
@@ -90,8 +94,10 @@ def deploy(hosts: str, version: str, extra: list[str]) -> Run:
     result = json.loads(pideploy(*arguments))
     wall = time.monotonic() - began
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    after_ready = sum(c["duration"] for c in result["checks"] if c["id"] != "nodes")
     return Run(
         wall=wall,
+        ready=wall - after_ready,
         cpu=after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
         host_tasks=max(host["host_tasks"] for host in result["hosts"].values()),
         bytes_pushed=bytes_pushed(Path(result["folder"]) / "events.jsonl"),
@@ -148,8 +154,9 @@ def bench_deploy(options: argparse.Namespace) -> None:
     print(f"# {options.nodes} virtual Pis ({options.flavour}), k3s {options.k3s_version}, {options.rounds} rounds")
     print(f"{'':<34}{'min':>10}{'median':>10}{'max':>10}")
     print(row("floor: ssh push, start, all Ready", [r.floor for r in rounds]))
-    print(row("pideploy kubernetes, first run", [r.first.wall for r in rounds]))
-    print(row("  ratio to the floor", [r.first.wall / r.floor for r in rounds], "x"))
+    print(row("pideploy kubernetes, all Ready", [r.first.ready for r in rounds]))
+    print(row("  ratio to the floor", [r.first.ready / r.floor for r in rounds], "x"))
+    print(row("pideploy kubernetes, system pods run", [r.first.wall for r in rounds]))
     print(row("  controller CPU", [r.first.cpu for r in rounds]))
     print(row("  host-tasks on one node, at most", [r.first.host_tasks for r in rounds], ""))
     print(row("  bytes pushed", [r.first.bytes_pushed / 1e6 for r in rounds], "MB"))

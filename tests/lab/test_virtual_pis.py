@@ -135,12 +135,8 @@ class TestLife:
     def test_a_stopped_agent_is_reported_by_verify(self, pis: Pis) -> None:
         agent = pis.names[-1]
         pis.ssh(agent, "sudo systemctl stop k3s-agent")
-        deadline = time.monotonic() + 90
-        while time.monotonic() < deadline:
-            done = pideploy("status", "--cluster", pis.names[0], "--output", "json", code=None)
-            if not all(node["ready"] for node in json.loads(done.stdout)["nodes"]):
-                break
-            time.sleep(1)
+        # Kubernetes would call it Ready for some 45 s; its lease says more after 25 s.
+        time.sleep(27)
         done = pideploy(
             "verify", "--cluster", pis.names[0], "--set", "verify_timeout=5", "--output", "json", code=1
         )
