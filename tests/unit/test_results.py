@@ -152,7 +152,7 @@ def test_who_is_only_told_of_a_lost_server_has_not_failed() -> None:
 
 def test_the_collection_names_that_task_so() -> None:
     top = Path(__file__).parents[2] / "collections/ansible_collections/pideploy/k3s"
-    for path in ("playbooks/agents.yml", "roles/preflight/tasks/verdict.yml"):
+    for path in ("playbooks/phases/agents.yml", "roles/preflight/tasks/verdict.yml"):
         assert f"- name: {SERVER_LOST}\n" in (top / path).read_text()
 
 
