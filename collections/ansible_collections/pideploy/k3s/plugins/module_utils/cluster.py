@@ -29,7 +29,7 @@ TITLES = {
     "pod_to_pod": "Pods reach each other across nodes",
     "service": "A service answers by name and cluster address",
 }
-# Seconds after which a kubelet that renews its Lease every 10 s counts as silent; 30 s of clock skew are refused before.
+# Seconds after which a kubelet that renews its Lease every 10 s counts as silent; preflight refuses 30 s of clock skew.
 LEASE_AGE = 25.0
 POLL = 0.5
 _BACKENDS_BY_ADDRESS = ("vxlan", "host-gw", "wireguard")
@@ -78,7 +78,7 @@ def pod_capacity(node: Json) -> int:
 
 
 def _moment(text: str) -> float:
-    """Return a time of the API (RFC 3339 in UTC, with or without fractions) in seconds of the epoch; 0.0 for no time."""
+    """Return a time of the API (RFC 3339, UTC, with or without fractions) in seconds of the epoch; 0.0 for no time."""
     try:
         return float(calendar.timegm(time.strptime(text[:19], "%Y-%m-%dT%H:%M:%S")))
     except ValueError:
