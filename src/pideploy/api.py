@@ -31,6 +31,7 @@ from pideploy.phases import COLLECTION, PHASES, SITE, Phase
 from pideploy.progress import GuardedReporter, Reporter, SilentReporter
 from pideploy.results import DeployResult
 from pideploy.spec import ClusterSpec
+from pideploy.state import STOP_FILE
 from pideploy.stream import EventStream
 
 VerifyLevel = Literal["nodes", "full"]
@@ -143,7 +144,7 @@ class Deployer:
         folder = self._folder
         if folder is not None:
             with contextlib.suppress(FileNotFoundError):
-                (folder / runner.STOP_FILE).touch(mode=0o600)
+                (folder / STOP_FILE).touch(mode=0o600)
 
     def cancel(self) -> None:
         """Kill the run within about a second. A module that runs on a host goes on there until it ends."""
@@ -193,16 +194,24 @@ class Deployer:
     def _run(
         self, verb: Verb, wanted: Sequence[Phase], options: Mapping[str, Any], *, changes: bool = False
     ) -> DeployResult:
-        lock = self.spec.state.locked() if changes else contextlib.nullcontext()
-        with lock, contextlib.closing(GuardedReporter(self.reporter)) as reporter:
+        lock = self.spec.state.locked() if changes else contextlib.nullcontext(lambda folder: None)
+        with lock as running, contextlib.closing(GuardedReporter(self.reporter)) as reporter:
             if verb == "deploy":
                 self.spec.store()
             with self.spec.lent() as inventory:
-                return self._follow(verb, wanted, self._command(verb, options, inventory), reporter)
+                return self._follow(verb, wanted, self._command(verb, options, inventory), reporter, running)
 
-    def _follow(self, verb: Verb, wanted: Sequence[Phase], command: runner.Command, reporter: Reporter) -> DeployResult:
+    def _follow(
+        self,
+        verb: Verb,
+        wanted: Sequence[Phase],
+        command: runner.Command,
+        reporter: Reporter,
+        running: Callable[[Path], None],
+    ) -> DeployResult:
         spec, began = self.spec, time.time()
         run, folder = spec.state.new_run(verb)
+        running(folder)
         self._folder = folder
         if self._stop.is_set():
             self.stop()

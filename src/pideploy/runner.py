@@ -22,7 +22,6 @@ import re
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
@@ -30,10 +29,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from pideploy import processes
 from pideploy.errors import PideployError
+from pideploy.state import STOP_FILE
 
 STOP_CALLBACK: Final = "pideploy.k3s.stop"
-STOP_FILE: Final = "stop"
 _BECOME_PROMPT: Final = r"(?i)BECOME password.*:\s*?$"
 
 # Nothing else of the caller's environment reaches Ansible: what programs, ssh and downloads need, no secrets.
@@ -258,10 +258,9 @@ def _working_folder(folder: Path) -> Path:
 def _kill_below(process: int) -> None:
     """Kill what ``ansible-playbook`` has started: its workers have sessions of their own, so that runner's kill of the
     process group leaves them to go on with whole tasks, retries included."""
-    listed = subprocess.run(["ps", "-A", "-o", "pid=,ppid="], capture_output=True, text=True, check=False).stdout
-    pairs = [(int(pid), int(parent)) for pid, parent in (line.split() for line in listed.splitlines())]
+    listed = processes.listed()
     below = {process}
-    while more := {pid for pid, parent in pairs if parent in below} - below:
+    while more := {p.pid for p in listed if p.parent in below} - below:
         below |= more
     for pid in below - {process}:
         with contextlib.suppress(ProcessLookupError, PermissionError):

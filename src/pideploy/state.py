@@ -26,16 +26,19 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import paths
+from pideploy import processes
 from pideploy.errors import PideployError
 
 KEPT_RUNS: Final = 20
 SPEC_SUFFIX: Final = ".pideploy.yml"
+#: A file of this name in the folder of a run makes Ansible end before its next play.
+STOP_FILE: Final = "stop"
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,8 @@ class LockHolder:
     host: str
     since: float
     command: str
+    #: The folder of what it runs; Ansible has it on its command line, and outlives a pideploy that is killed.
+    run: str = ""
 
     def __str__(self) -> str:
         age = max(0, int(time.time() - self.since))
@@ -106,8 +111,11 @@ class ClusterState:
         return run, folder
 
     @contextlib.contextmanager
-    def locked(self, command: str = "") -> Iterator[None]:
+    def locked(self, command: str = "") -> Iterator[Callable[[Path], None]]:
         """Hold the cluster's lock. The operating system frees it when the process dies, however it dies.
+
+        What is yielded has to be told the folder of a run before it starts: if this process is killed, the cluster
+        stays in use for as long as Ansible goes on there.
 
         :raises PideployError: code ``locked``, somebody else holds it; the message says who.
         """
@@ -126,28 +134,56 @@ class ClusterState:
                 hint="wait until it has ended, or stop it with Ctrl-C there",
             ) from exc
         try:
-            mine = {
-                "pid": os.getpid(),
-                "user": _user(),
-                "host": socket.gethostname(),
-                "since": time.time(),
-                "command": command or shlex.join(["pideploy", *sys.argv[1:]]),
-            }
-            write_private(note, json.dumps(mine) + "\n")
-            yield
+            self._refuse_orphan()
+            mine = LockHolder(
+                pid=os.getpid(),
+                user=_user(),
+                host=socket.gethostname(),
+                since=time.time(),
+                command=command or shlex.join(["pideploy", *sys.argv[1:]]),
+            )
+
+            def running(folder: Path) -> None:
+                write_private(note, json.dumps(asdict(replace(mine, run=str(folder)))) + "\n")
+
+            write_private(note, json.dumps(asdict(mine)) + "\n")
+            try:
+                yield running
+            finally:
+                note.unlink(missing_ok=True)
         finally:
-            note.unlink(missing_ok=True)
             lock.release()
+
+    def _refuse_orphan(self) -> None:
+        """Look for the Ansible of a pideploy that was killed.
+
+        :raises PideployError: code ``locked``, it is still at work.
+        """
+        holder = self._note()
+        if holder is None or not holder.run or holder.host != socket.gethostname():
+            return
+        for process in processes.listed():
+            if "ansible-playbook" in process.command and holder.run in process.command:
+                raise PideployError(
+                    "locked",
+                    f"cluster {self.cluster}: `{holder.command}` was killed, but its Ansible is still at work"
+                    f" (pid {process.pid})",
+                    hint=f"wait until it has ended; `touch {shlex.quote(holder.run + '/' + STOP_FILE)}` ends it"
+                    f" before its next phase, `kill {process.pid}` at once",
+                )
 
     def lock_holder(self) -> LockHolder | None:
         """Who wrote the note beside the lock; None when there is none, or when that process is dead."""
-        try:
-            holder = LockHolder(**json.loads((self.folder / "lock.json").read_text()))
-        except (OSError, ValueError, TypeError):
-            return None
-        if holder.host == socket.gethostname() and not _alive(holder.pid):
+        holder = self._note()
+        if holder is not None and holder.host == socket.gethostname() and not _alive(holder.pid):
             return None
         return holder
+
+    def _note(self) -> LockHolder | None:
+        try:
+            return LockHolder(**json.loads((self.folder / "lock.json").read_text()))
+        except (OSError, ValueError, TypeError):
+            return None
 
     def record(self, entry: Mapping[str, Any]) -> None:
         """Append a line to the ledger."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from pideploy import ClusterSpec, Deployer, api
+from pideploy import ClusterSpec, Deployer, PideployError, api, processes
 from pideploy.state import ClusterState
 
 PLAY = """
@@ -145,6 +145,38 @@ def test_ctrl_c(spec: ClusterSpec, tmp_path: Path) -> None:
     assert not (tmp_path / "too-far").exists()
     assert json.loads(out)["status"] == "interrupted"
     assert ClusterState("red").lock_holder() is None
+
+
+def test_a_killed_pideploy_leaves_the_cluster_locked_until_its_ansible_ends(
+    spec: ClusterSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started, go_on = tmp_path / "started", tmp_path / "go-on"
+    wait = f"sh -c 'touch {started}; until test -e {go_on}; do sleep 0.1; done'"
+    site = playbook(tmp_path, prepare=wait)
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(site), "kubernetes", "-f", str(spec.file), "--limit", "red01"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    (tmp_path / "next").mkdir()
+    monkeypatch.setattr(api, "SITE", str(playbook(tmp_path / "next")))
+    try:
+        _wait_for(started)
+        process.kill()
+        process.wait()
+        with pytest.raises(PideployError, match="its Ansible is still at work") as caught:
+            Deployer(spec).deploy()
+        assert caught.value.code == "locked"
+        assert Deployer(spec, limit="red01").plan().run, "what changes nothing needs no lock"
+    finally:
+        process.kill()
+        go_on.touch()
+    deadline = time.monotonic() + 60
+    while any(str(ClusterState("red").runs) in p.command for p in processes.listed()):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+    assert Deployer(spec, limit="red01").deploy().status == "successful"
 
 
 def _wait_for(path: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 
 from pideploy import runner
 from pideploy.errors import PideployError
+from pideploy.state import STOP_FILE
 from tests.contract.playground import Playground
 
 # What a child of ansible-playbook sees, written by a task on the controller.
@@ -144,7 +145,7 @@ def test_04_only_what_is_needed_is_passed_on(playground: Playground, monkeypatch
 def test_05_a_stop_waits_for_the_next_play(playground: Playground) -> None:
     def stop(raw: Mapping[str, Any]) -> None:
         if raw["event"] == "playbook_on_task_start":
-            (playground.run_folder / runner.STOP_FILE).touch()
+            (playground.run_folder / STOP_FILE).touch()
 
     outcome = playground.run(SLEEP.format(seconds=1), stop)
     assert outcome.status == "interrupted"

@@ -14,6 +14,7 @@ import pytest
 import pideploy
 from pideploy import ClusterSpec, Deployer, PideployError, runner
 from pideploy.events import Event, HostResult, RunFinished, RunStarted
+from pideploy.state import STOP_FILE
 from tests.unit import raw_events as raw
 
 OnEvent = Callable[[Mapping[str, Any]], None]
@@ -95,7 +96,7 @@ def test_stop_and_cancel_from_another_thread(spec: ClusterSpec, monkeypatch: pyt
     def work(folder: Path, on_event: OnEvent, cancel: threading.Event) -> str:
         on_event(raw.play("guard: x"))
         assert stopped.wait(5)
-        assert (folder / runner.STOP_FILE).exists()
+        assert (folder / STOP_FILE).exists()
         return "canceled" if cancel.wait(5) else "successful"
 
     play(monkeypatch, work)

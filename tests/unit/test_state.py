@@ -99,6 +99,34 @@ def test_the_lock_of_a_killed_process_is_none(red: ClusterState) -> None:
         assert holder.pid == os.getpid()
 
 
+def test_a_lock_outlives_its_process_with_the_ansible_of_its_run(red: ClusterState, tmp_path: Path) -> None:
+    """A note as a killed process leaves it, and a program that goes on in the run it names."""
+    with red.locked("pideploy kubernetes") as running:
+        _, folder = red.new_run("deploy")
+        running(folder)
+        note = (red.folder / "lock.json").read_text()
+    script = tmp_path / "ansible-playbook"
+    script.write_text("import time; print('up', flush=True); time.sleep(60)")
+    with subprocess.Popen(
+        [sys.executable, str(script), "-e", f"@{folder}/vars.json", "pideploy.k3s.site"], stdout=subprocess.PIPE
+    ) as process:
+        try:
+            assert process.stdout is not None
+            process.stdout.readline()
+            with red.locked():
+                pass  # without a note nobody was killed
+            (red.folder / "lock.json").write_text(note)
+            with pytest.raises(PideployError) as caught, red.locked():
+                pass
+        finally:
+            process.kill()
+    assert caught.value.exit_code == 4
+    assert f"still at work (pid {process.pid})" in caught.value.message
+    assert f"touch {folder}/stop" in caught.value.hint
+    with red.locked():
+        pass
+
+
 @pytest.mark.parametrize("note", ["", "[]", '{"pid": 1}', "nonsense"])
 def test_a_spoilt_note_does_not_matter(red: ClusterState, note: str) -> None:
     red.create()
@@ -204,4 +232,4 @@ def test_write_private_leaves_the_old_text_on_failure(tmp_path: Path, monkeypatc
 def test_lock_note_is_json(red: ClusterState) -> None:
     with red.locked("x"):
         note = json.loads((red.folder / "lock.json").read_text())
-    assert set(note) == {"pid", "user", "host", "since", "command"}
+    assert set(note) == {"pid", "user", "host", "since", "command", "run"}
