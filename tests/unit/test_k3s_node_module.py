@@ -7,14 +7,13 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import k3s_config, k3s_log, manifest
-from ansible_collections.pideploy.k3s.plugins.module_utils.k3s_start import Node, StartError
+from ansible_collections.pideploy.k3s.plugins.module_utils.k3s_start import StartError
 from ansible_collections.pideploy.k3s.plugins.module_utils.service import (
     ServiceError,
     State,
@@ -22,89 +21,10 @@ from ansible_collections.pideploy.k3s.plugins.module_utils.service import (
     parse_show,
     watch,
 )
+from tests.unit.pretended_machine import FATAL, HASH, Machine, Make, machine, make
 
-HASH = "309dc11799541aedc3b40b129e4052307d452051acc7ea8c6fc918b2df9834e0"
-FATAL = 'time="2026-11-22T01:49:47Z" level=fatal msg="Error: flag provided but not defined: -no-such-flag"'
+__all__ = ["machine", "make"]  # fixtures
 TOP = Path(__file__).resolve().parents[2]
-
-
-class Machine:
-    """systemctl and journalctl of a pretended machine; each look at a starting unit takes a word of ``script``."""
-
-    def __init__(self, root: Path, script: list[str]) -> None:
-        self.root, self.script = root, script
-        self.calls: list[str] = []
-        self.state = State(load="loaded")
-        self.starts = 0
-        self.now = 0.0
-
-    def run(self, argv: list[str]) -> tuple[int, str, str]:
-        if argv[0] == "journalctl":
-            self.calls += ["journalctl --sync"] if argv[1] == "--sync" else []
-            return 0, FATAL + "\n", ""
-        verb = argv[1]
-        if verb == "show":
-            self._advance()
-            s = self.state
-            return 0, (
-                f"LoadState={s.load}\nActiveState={s.active}\nSubState={s.sub}\nResult={s.result}\n"
-                f"NRestarts={s.restarts}\nMainPID={s.pid}\nInvocationID={s.invocation}\nJob={'9' if s.job else ''}\n"
-                f"UnitFileState={'enabled' if s.enabled else 'disabled'}\nNeedDaemonReload=no\n"
-            ), ""
-        self.calls.append(" ".join(argv[1:]))
-        if verb in ("start", "restart"):
-            self.starts += 1
-            self.state = self.state._replace(active="activating", sub="start", pid=100 + self.starts,
-                                             invocation=f"run{self.starts}", job=True)
-        elif verb == "stop":
-            self.state = self.state._replace(active="inactive", sub="dead", pid=0, job=False)
-        elif verb == "enable":
-            self.state = self.state._replace(enabled=True)
-        return 0, "", ""
-
-    def _advance(self) -> None:
-        if self.state.active == "activating" and self.script:
-            word = self.script.pop(0)
-            if word == "active":
-                self.state = self.state._replace(active="active", sub="running", job=False)
-                server = self.root / "var/lib/rancher/k3s/server"
-                server.mkdir(parents=True, exist_ok=True)
-                for name, user in (("token", "server"), ("agent-token", "node")):
-                    own = self.root / "etc/rancher/k3s" / name
-                    if own.exists():
-                        (server / name).write_text(f"K10{HASH}::{user}:{own.read_text()}")
-            elif word == "ended":
-                self.state = self.state._replace(sub="auto-restart", pid=0, result="exit-code")
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-Make = Callable[..., Node]
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    binary = tmp_path / "usr/local/bin/k3s"
-    binary.parent.mkdir(parents=True)
-    binary.write_bytes(b"k3s")
-    return Machine(tmp_path, [])
-
-
-@pytest.fixture
-def make(machine: Machine) -> Make:
-    def build(**given: Any) -> Node:
-        params: dict[str, Any] = {
-            "role": "server", "cluster": "red", "node_name": "red", "config": 'node-ip: "10.0.0.1"\n',
-            "secret_config": {}, "unit": "[Unit]\n",
-            "dropin": "", "token": "", "wait": "token", "timeout": 30, "version": "v1.36.4+k3s1",
-            "sha256": "", "adopt": False, "data_dir": "/var/lib/rancher/k3s", "root": str(machine.root),
-        } | given
-        systemd = Systemd(machine.run)  # live: the pretended machine answers
-        return Node(params, systemd, probe=lambda url: machine.state.active == "active",
-                    clock=lambda: machine.now, sleep=machine.sleep)
-
-    return build
 
 
 def test_first_start(machine: Machine, make: Make) -> None:
@@ -158,26 +78,6 @@ def test_a_change_restarts_once(machine: Machine, make: Make, change: Any) -> No
     node.apply()
     assert [c for c in machine.calls if "start" in c] == ["restart --no-block k3s.service"]
     assert make(**change).result()["changed"] is False
-
-
-def test_a_run_killed_before_the_restart_is_finished_by_the_next(
-    machine: Machine, make: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    machine.script = ["active"]
-    make().apply()
-    node = make(config="debug: true\n")
-
-    def killed(self: Systemd, unit: str) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Systemd, "restart", killed)
-        patch.setattr(Node, "_note", lambda self: None)  # nothing runs after a kill
-        with pytest.raises(KeyboardInterrupt):
-            node.apply()
-    node = make(config="debug: true\n")
-    assert node.changes == []
-    assert node.result()["actions"] == ["restart"]
 
 
 def test_a_refused_configuration_is_undone(machine: Machine, make: Make) -> None:

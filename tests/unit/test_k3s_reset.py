@@ -24,6 +24,7 @@ NODE = {
         "files": {"/etc/systemd/system/k3s.service": {"backup": "/etc/systemd/system/k3s.service.pideploy.bak"},
                   "/boot/firmware/cmdline.txt": {"backup": "/boot/firmware/cmdline.txt.pideploy.bak"}},
     }),
+    "var/lib/pideploy/former.json": "{}",
     "etc/systemd/system/k3s.service": "[Unit]\n",
     "etc/systemd/system/k3s.service.pideploy.bak": "[Unit]\n",
     "etc/systemd/system/k3s.service.d/10-pideploy.conf": "[Service]\n",

@@ -12,7 +12,7 @@ import os
 from typing import Any, Dict, List, Optional
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import (
-    files, k3s_config, k3s_runtime, manifest, removal)
+    files, k3s_config, k3s_former, k3s_runtime, manifest, removal)
 from ansible_collections.pideploy.k3s.plugins.module_utils.service import ACTIVE, Systemd
 
 __metaclass__ = type
@@ -80,7 +80,8 @@ class Remains:
                              "name that cluster, or take the host out of this one")
         if self.units and not cluster and not adopt:
             raise ResetError("this node runs a k3s that pideploy did not install",
-                             "say preflight_adopt=true (--adopt) to remove it all the same, or use k3s-uninstall.sh")
+                             "uninstall it there with its own k3s-uninstall.sh, or set the variable preflight_adopt: true "
+                             "to remove it all the same")
 
     def _paths(self) -> List[str]:
         """Files and folders to delete, in order."""
@@ -99,7 +100,7 @@ class Remains:
             wanted += [k3s_config.dropin_path(role), base + ".env", base + ".pideploy.bak", base]
         if self.manifest.get("k3s", {}).get("time_wait"):
             wanted.append(k3s_config.time_wait_path(self.manifest["k3s"]["time_wait"]))
-        wanted += ["/etc/rancher/k3s", "/etc/rancher/node"]
+        wanted += [k3s_former.PATH, "/etc/rancher/k3s", "/etc/rancher/node"]
         for name in k3s_config.LINKS:
             link = files.below(self.root, "/usr/local/bin/" + name)
             if os.path.islink(link) and os.readlink(link) in ("k3s", k3s_config.BINARY):

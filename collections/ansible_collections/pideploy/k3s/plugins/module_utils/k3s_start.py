@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import copy
 import http.client
 import os
 import ssl
@@ -13,7 +12,8 @@ import urllib.error
 import urllib.request
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
-from ansible_collections.pideploy.k3s.plugins.module_utils import files, k3s_config, k3s_log, manifest, tokens
+from ansible_collections.pideploy.k3s.plugins.module_utils import (
+    files, k3s_config, k3s_former, k3s_log, manifest, tokens)
 from ansible_collections.pideploy.k3s.plugins.module_utils.service import State, Systemd, watch
 
 __metaclass__ = type
@@ -106,6 +106,7 @@ class Node:
         self.fingerprint = k3s_config.digest(
             self.wanted, params["sha256"] or (self.binary.sha256 if self.binary else ""))
         self.state = systemd.show(self.unit)
+        self.former = k3s_former.load(self.root)
         self.links = k3s_config.missing_links(self.root)
         applied = self.manifest.get("k3s", {}).get("applied")
         self.actions = k3s_config.plan(self.changes, self.state, applied, self.fingerprint)
@@ -176,54 +177,61 @@ class Node:
             raise StartError("%s has the checksum %s instead of %s"
                              % (k3s_config.BINARY, self.binary.sha256[:12], self.params["sha256"][:12]),
                              "run the phase artifacts again")
-        former = copy.deepcopy(self.manifest)
-        self.manifest.setdefault("k3s", {}).update(self.binary._asdict())
-        if self.changes:
-            self._write()
-        for name in self.links:
-            os.symlink("k3s", files.below(self.root, "/usr/local/bin/" + name))
-        if self.enable_time_wait:
-            self.systemd.enable(self.time_wait)
-            self.manifest.setdefault("k3s", {})["time_wait"] = self.time_wait
-        since = time.time()
-        try:
-            for action in self.actions:
-                if action == "reload":
-                    self.systemd.reload()
-                else:
-                    getattr(self.systemd, action)(self.unit)
-        finally:
-            self._note()
-        if self.systemd.live:
-            self._follow(since, former)
-
-    def _write(self) -> None:
-        noted = self.manifest.setdefault("k3s", {})
-        if "applied" in noted:
-            # First of all: a run that is killed from here on leaves a node which the next run restarts.
-            del noted["applied"]
-            manifest.save(self.root, self.manifest)
-        for item, before, _unused in self.changes:
-            if before is not None and not self.manifest.get("cluster"):
-                backup = files.back_up(self.root, item.path)
-                self.manifest.setdefault("files", {}).setdefault(item.path, {"backup": backup})
+        self._claim(self.binary)
+        for item, _unused, _unused in self.changes:
             if item.text is None:
                 files.remove(self.root, item.path)
             else:
                 files.write_atomic(self.root, item.path, item.text, item.mode)
+        for name in self.links:
+            os.symlink("k3s", files.below(self.root, "/usr/local/bin/" + name))
+        if self.enable_time_wait:
+            self.systemd.enable(self.time_wait)
+        since = time.time()
+        for action in self.actions:
+            if action == "reload":
+                self.systemd.reload()
+            else:
+                getattr(self.systemd, action)(self.unit)
+        self.manifest.setdefault("k3s", {})["applied"] = self.fingerprint
+        manifest.save(self.root, self.manifest)
+        if self.systemd.live:
+            self._follow(since)
+        k3s_former.drop(self.root)
 
-    def _note(self) -> None:
+    def _claim(self, binary: Binary) -> None:
+        """Note whose node this is before the first change, so that a run which is cut off from here on leaves neither a
+        foreign node, nor one that seems to run what was only written, nor one that cannot go back."""
+        restarts = "restart" in self.actions
+        if self._on_trial or (restarts and k3s_config.was_healthy(self.state)):
+            self.former = k3s_former.keep(self.root, self.former, self.changes, self.manifest)
+        if not self.manifest.get("cluster"):
+            for item, before, _unused in self.changes:
+                if before is not None:
+                    backup = files.back_up(self.root, item.path)
+                    self.manifest.setdefault("files", {}).setdefault(item.path, {"backup": backup})
         self.manifest["cluster"] = self.params["cluster"]
         self.manifest["node_name"] = self.params["node_name"] or os.uname().nodename
         noted = self.manifest.setdefault("k3s", {})
-        noted.update({"role": self.role, "applied": self.fingerprint})
+        if noted.get("sha256") != binary.sha256:
+            noted.pop("version", None)
+        noted.update(binary._asdict(), role=self.role)
         if self.params["version"]:
             noted["version"] = self.params["version"]
+        if self.enable_time_wait:
+            noted["time_wait"] = self.time_wait
+        if restarts or "start" in self.actions:
+            noted.pop("applied", None)
         manifest.save(self.root, self.manifest)
+
+    @property
+    def _on_trial(self) -> bool:
+        """Whether k3s ran well before a change that has not held yet, of this run or of one that was cut off."""
+        return self.former is not None
 
     def _ready(self, state: State) -> bool:
         """Whether there is nothing left to wait for, as far as this run waits at all."""
-        if k3s_config.was_healthy(self.state) and not k3s_config.was_healthy(state):
+        if (self._on_trial or k3s_config.was_healthy(self.state)) and not k3s_config.was_healthy(state):
             return False
         if self.params["wait"] != "token":
             return True
@@ -232,41 +240,34 @@ class Node:
         written = all(os.path.exists(folder + name) for name in ("token", "agent-token"))
         return written and self._probe(k3s_config.probe_url(self.settings))
 
-    def _follow(self, since: float, former: Dict[str, Any]) -> None:
-        restarted = "restart" in self.actions
-        was_healthy = k3s_config.was_healthy(self.state)
-        if self.params["wait"] != "token" and not (restarted and was_healthy):
+    def _follow(self, since: float) -> None:
+        if self.params["wait"] != "token" and not self._on_trial:
             return
-        before = self.state if restarted or "start" in self.actions else State()
-        settle = SETTLE if restarted and was_healthy else 0.0
-        outcome = watch(lambda: self.systemd.show(self.unit), before, self._ready, self.params["timeout"], settle,
-                        clock=self._clock, sleep=self._sleep)
+        before = self.state if "restart" in self.actions or "start" in self.actions else State()
+        outcome = watch(lambda: self.systemd.show(self.unit), before, self._ready, self.params["timeout"],
+                        SETTLE if self._on_trial else 0.0, clock=self._clock, sleep=self._sleep)
         if outcome.verdict == "ready":
             return
-        journal = self.systemd.journal(self.unit, since)
+        journal = self.systemd.journal(self.unit, since if self.actions else None)
         causes = k3s_log.causes(journal)
         what = causes[0] if causes else "systemd says %s (%s)" % (outcome.state.result, outcome.state.sub)
         hint = k3s_log.remedy(causes) or "read 'journalctl -u %s' on the node" % self.unit
         if outcome.verdict == "timeout":
             raise StartError("k3s is still starting after %d s; its last words: %s" % (self.params["timeout"], what),
                              "wait and run again, or raise k3s_start_timeout", journal, changed=self.changed)
-        if restarted and was_healthy and self.changes:
-            self._undo(former)
+        if self.former is not None and self.former.texts:
+            self._undo(self.former)
             raise StartError("k3s refused its new configuration: %s; the former one is running again" % what,
                              hint, journal, undone=True)
         # Left alone it would try again every five seconds for ever.
         self.systemd.stop(self.unit)
         raise StartError("k3s did not start and was stopped: %s" % what, hint, journal, changed=self.changed)
 
-    def _undo(self, former: Dict[str, Any]) -> None:
-        for item, before, text_differs in self.changes:
-            if before is None:
-                files.remove(self.root, item.path)
-            elif text_differs:
-                files.write_atomic(self.root, item.path, before, item.mode)
-        manifest.save(self.root, former)
+    def _undo(self, former: k3s_former.Former) -> None:
+        k3s_former.put_back(self.root, former, self.manifest)
+        manifest.save(self.root, self.manifest)
         failed = self.systemd.show(self.unit)
-        if "reload" in self.actions:
+        if former.has_units:
             self.systemd.reload()
         self.systemd.restart(self.unit)
         outcome = watch(lambda: self.systemd.show(self.unit), failed, self._ready, self.params["timeout"],
@@ -274,3 +275,4 @@ class Node:
         if outcome.verdict != "ready":
             raise StartError("k3s refused its new configuration and did not start with the former one either (%s)"
                              % (outcome.state.sub,), "read 'journalctl -u %s' on the node" % self.unit, changed=True)
+        k3s_former.drop(self.root)
