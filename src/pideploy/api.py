@@ -218,7 +218,7 @@ class Deployer:
         collector = Collector(
             wanted=wanted, servers=spec.servers, agents=spec.agents, limit=self._limit, plan=command.check
         )
-        reader = EventReader(self._mask)
+        reader = EventReader(self._mask, plan=command.check)
         log = folder / "events.jsonl"
         log.touch(mode=0o600)
 

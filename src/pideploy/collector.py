@@ -132,7 +132,8 @@ class Collector:
             return  # the server's own failure is among the results already
         hosts = self._by_phase.setdefault(event.phase, {})
         if (counted := worst(hosts.get(event.host), event)) is not None:
-            hosts[event.host] = counted
+            left_out = self._plan and counted == "ok" and phases.not_planned(event.phase)
+            hosts[event.host] = "skipped" if left_out else counted
         if event.status in ("failed", "unreachable"):
             lost = event.status == "unreachable"
             self._failures.append(Failure(event.host, event.phase, event.task, event.message, lost))
@@ -168,8 +169,10 @@ class Collector:
             s in ("failed", "unreachable") and h in failed_hosts for h, s in hosts.items()
         ):
             return PhaseReport(phase.id, phase.title, "failed", hosts, duration)
+        if self._plan and phase.not_in_plan:
+            return PhaseReport(phase.id, phase.title, "not_run", hosts, duration, phase.not_in_plan, needed=False)
         if seen - {"skipped"}:
-            if phase.id == "verify" and not self._data.get("k3s_cluster_info") and not self._plan:
+            if phase.id == "verify" and not self._data.get("k3s_cluster_info"):
                 return PhaseReport(phase.id, phase.title, "not_run", hosts, duration, "no check was run")
             status: PhaseStatus = "changed" if "changed" in seen else "ok"
             return PhaseReport(phase.id, phase.title, status, hosts, duration)
@@ -178,8 +181,6 @@ class Collector:
 
     def _why_not(self, phase: Phase, all_skipped: bool, failed_hosts: set[str]) -> tuple[str, bool]:
         """Why a phase gave no result, and whether that makes the run not ok."""
-        if self._plan and phase.not_in_plan:
-            return phase.not_in_plan, False
         if not phase.hosts(self._servers_in, self._agents_in):
             if phase.scope == "agents" and not self._agents:
                 return "no agents", False

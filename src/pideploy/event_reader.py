@@ -45,9 +45,14 @@ _MESSAGE_LIMIT: Final = 1000
 
 
 def one_line(text: str, limit: int = _MESSAGE_LIMIT) -> str:
-    """A text as one line: escape sequences and control characters gone, blanks folded, cut at ``limit``."""
+    """A text as one line: escape sequences and control characters gone, blanks folded. Of a long one ``limit``
+    characters: its beginning and its end."""
     line = " ".join(_CONTROL.sub(" ", _ESCAPE.sub("", text)).split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
+    if len(line) <= limit:
+        return line
+    # What to do about it is said last.
+    end = limit * 2 // 5
+    return f"{line[: limit - end - 3].rstrip()} … {line[-end:].lstrip()}"
 
 
 def said(text: str) -> str:
@@ -84,8 +89,9 @@ class Mask:
 class EventReader:
     """Follows one run. ``feed`` takes a runner event and returns the typed events it gives, in order."""
 
-    def __init__(self, mask: Mask | None = None, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, mask: Mask | None = None, clock: Callable[[], float] = time.time, *, plan: bool = False) -> None:
         self._mask = mask or Mask()
+        self._plan = plan
         self._clock = clock
         self._phase = ""
         self._phase_began = 0.0
@@ -118,7 +124,7 @@ class EventReader:
             return []
         count = dict.fromkeys(("ok", "changed", "failed", "unreachable", "skipped"), 0)
         for status in self._worst.values():
-            count[status] += 1
+            count["skipped" if status == "ok" and self._plan and phases.not_planned(self._phase) else status] += 1
         now = self._clock()
         event = PhaseFinished(
             now, self._phase, phases.title(self._phase), **count, duration=round(now - self._phase_began, 3)

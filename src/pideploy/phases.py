@@ -75,6 +75,12 @@ def find(phase_id: str) -> Phase | None:
     return next((phase for phase in PHASES if phase.id == phase_id), None)
 
 
+def not_planned(phase_id: str) -> bool:
+    """Whether a plan leaves this phase out, whatever its plays may say in check mode."""
+    phase = find(phase_id)
+    return phase is not None and bool(phase.not_in_plan)
+
+
 def title(phase_id: str) -> str:
     """The title of a phase, or of a play outside ``site.yml``."""
     phase = find(phase_id)

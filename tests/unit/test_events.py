@@ -203,5 +203,28 @@ def test_notices() -> None:
     assert (events[0].level, events[0].message) == ("warning", "odd thing")
 
 
-def test_one_line_is_cut() -> None:
-    assert one_line("x" * 2000) == "x" * 999 + "…"
+def test_one_line_is_cut_in_the_middle() -> None:
+    text = one_line("red01: " + "x" * 2000 + " delete that node")
+    assert len(text) == 1000
+    assert text.startswith("red01: xxx")
+    assert " … xxx" in text
+    assert text.endswith("x delete that node")
+    assert one_line("x" * 1000) == "x" * 1000
+
+
+def test_the_remedy_of_a_long_failure_is_kept() -> None:
+    remedy = "delete that node (k3s kubectl delete node NAME), then run again"
+    causes = " | ".join("Waiting to retrieve agent configuration: " + "y" * 900 for _ in range(2))
+    res = {"msg": f"red01: is not Ready (k3s-agent.service is activating: {causes}). {remedy}"}
+    [event] = read([raw.result("red01", "ansible.builtin.fail", "failed", res=res)])
+    assert isinstance(event, HostResult)
+    assert event.message.startswith("is not Ready (k3s-agent.service is activating: Waiting")
+    assert event.message.endswith(remedy)
+
+
+def test_a_plan_finishes_no_phase_that_it_leaves_out() -> None:
+    events = raw.verified(checks=[])
+    for plan, counted in ((False, (1, 0)), (True, (0, 1))):
+        reader = EventReader(plan=plan)
+        [done] = [e for r in [*events, raw.stats()] for e in reader.feed(r) if isinstance(e, PhaseFinished)]
+        assert (done.ok, done.skipped) == counted

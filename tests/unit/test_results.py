@@ -268,6 +268,20 @@ def test_plan() -> None:
     assert [c.diff for c in result.changes if c.task == "Set it"] == [(diff,)]
 
 
+def test_a_plan_has_not_verified_anything() -> None:
+    """Whatever the plays of verify say in check mode."""
+    result = collect(raw.deploy(verify=raw.verified(checks=[])), plan=True, verb="plan")
+    verify = result.phases[-1]
+    assert (verify.id, verify.status, verify.needed) == ("verify", "not_run", False)
+    assert verify.reason == "a plan changes nothing that could be verified"
+    assert set(verify.hosts.values()) == {"skipped"}
+    assert result.hosts["red"].phases["verify"] == "skipped"
+    assert result.ok
+    broken = [raw.play("verify: x"), raw.result("red", status="failed"), raw.stats(["red"])]
+    result = collect(raw.deploy(verify=broken)[:-1], plan=True, verb="plan")
+    assert result.phases[-1].status == "failed"
+
+
 def test_findings_come_from_the_verdict() -> None:
     finding = {"level": "warning", "host": "red", "code": "low_memory", "message": "1 GB", "hint": "more", "odd": 1}
     events = raw.deploy()
