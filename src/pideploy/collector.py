@@ -128,8 +128,6 @@ class Collector:
         )
 
     def _result(self, event: HostResult) -> None:
-        if event.status == "failed" and event.task.endswith(phases.SERVER_LOST):
-            return  # the server's own failure is among the results already
         hosts = self._by_phase.setdefault(event.phase, {})
         if (counted := worst(hosts.get(event.host), event)) is not None:
             left_out = self._plan and counted == "ok" and phases.not_planned(event.phase)

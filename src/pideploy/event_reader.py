@@ -109,7 +109,13 @@ class EventReader:
             task = self._mask.text(one_line(str(data.get("task") or data.get("name") or "")))
             return [TaskStarted(self._clock(), self._phase, task)]
         if name in _STATUS_OF_EVENT:
-            return [self._result(_STATUS_OF_EVENT[name], data)]
+            result = self._result(_STATUS_OF_EVENT[name], data)
+            if result.status == "failed" and result.task.endswith(phases.SERVER_LOST):
+                # The host of this result is only told of it; the server's own failure was an event before.
+                return [Notice(result.time, "warning", result.message)]
+            if (counted := worst(self._worst.get(result.host), result)) is not None:
+                self._worst[result.host] = counted
+            return [result]
         if name == "playbook_on_stats":
             totals = HostTotals(self._clock(), tuple(data.get("failures") or ()), tuple(data.get("dark") or ()))
             return [*self.end_phase(), totals]
@@ -156,7 +162,7 @@ class EventReader:
         ran_on = delegated.get("ansible_delegated_host", host) if isinstance(delegated, Mapping) else host
         keep = action.startswith(_KEEP_DATA_OF)
         message = _message(status, result).removeprefix(f"{host}: ")
-        event = HostResult(
+        return HostResult(
             time=self._clock(),
             phase=self._phase,
             host=host,
@@ -169,9 +175,6 @@ class EventReader:
             diff=tuple(self._mask.data(d) for d in _diffs(result)) if status == "changed" else (),
             data=self._mask.data(result) if keep else {},
         )
-        if (counted := worst(self._worst.get(host), event)) is not None:
-            self._worst[host] = counted
-        return event
 
 
 def _message(status: Status, result: Mapping[str, Any]) -> str:

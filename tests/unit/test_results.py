@@ -148,6 +148,7 @@ def test_who_is_only_told_of_a_lost_server_has_not_failed() -> None:
     assert (result.exit_code, result.unreachable) == (3, ["red"])
     assert [f.host for f in result.failures] == ["red"]
     assert result.hosts["red01"].status == "ok"
+    assert result.warnings == ["red is out of reach"]
 
 
 def test_the_collection_names_that_task_so() -> None:
