@@ -103,7 +103,7 @@ def test_a_running_nodes_version_is_never_changed() -> None:
     with pytest.raises(artifacts.ArtifactError, match="never changes a running node's version") as caught:
         artifact_choice.choose_version(VERSION, "v1.35.9+k3s1", [])
     assert caught.value.message.startswith("this node runs k3s v1.35.9+k3s1")
-    assert f"pideploy upgrade --to {VERSION}" in caught.value.hint
+    assert caught.value.hint == "Set k3s_version to v1.35.9+k3s1 or to a channel."
 
 
 @pytest.mark.parametrize("wanted", ["1.36.4+k3s1", "1.36", "v1.36.4+", "v1.36.4+k3s1 "])

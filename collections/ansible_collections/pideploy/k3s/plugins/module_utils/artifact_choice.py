@@ -38,7 +38,7 @@ def choose_version(wanted: str, own: str | None, servers: Iterable[str | None]) 
         raise ArtifactError(
             "this node runs k3s %s and k3s_version is %s: a deploy never changes a running node's version"
             % (own, wanted),
-            "Set k3s_version: %s, or upgrade: pideploy upgrade --to %s" % (own, wanted),
+            "Set k3s_version to %s or to a channel." % own,
         )
     return wanted
 
