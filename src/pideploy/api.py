@@ -17,11 +17,12 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from ansible_collections.pideploy.k3s.plugins.module_utils.spec_secrets import secret_values
 from pideploy import kubeconfig, runner
 from pideploy.collector import Collector
 from pideploy.errors import PideployError
@@ -37,7 +38,6 @@ from pideploy.stream import EventStream
 VerifyLevel = Literal["nodes", "full"]
 Verb = Literal["deploy", "plan", "verify", "status", "kubeconfig", "reset"]
 
-_SECRET_NAME: Final = re.compile(r"token|password|passwd|secret|become_pass|private_key$", re.IGNORECASE)
 _VERIFY_PHASES: Final = tuple(p for p in PHASES if p.id == "verify")
 
 
@@ -76,7 +76,9 @@ class Deployer:
         self._extra_vars = dict(extra_vars or {})
         self._strict_host_keys = strict_host_keys
         self._verbosity = verbosity
-        self._mask = Mask([*_secrets(spec.raw), *_secrets(self._extra_vars), *filter(None, [become_password])])
+        self._mask = Mask(
+            [*secret_values(spec.raw), *secret_values(self._extra_vars), *filter(None, [become_password])]
+        )
         self._cancel = threading.Event()
         self._stop = threading.Event()
         self._folder: Path | None = None
@@ -261,15 +263,3 @@ def _ledger_entry(spec: ClusterSpec, limit: Sequence[str], result: DeployResult)
 def _with_first_failure(error: PideployError, result: DeployResult) -> PideployError:
     told = [f"{f.host}: {f.message}" for f in result.failures[:1]]
     return PideployError(error.code, "; ".join([error.message, *told]), error.hint, error.hosts)
-
-
-def _secrets(value: Any, named: bool = False) -> Iterator[str]:
-    """The values below keys that name a secret, at any depth."""
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            yield from _secrets(item, bool(_SECRET_NAME.search(str(key))))
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _secrets(item, named)
-    elif named and isinstance(value, str):
-        yield value

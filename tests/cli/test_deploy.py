@@ -123,11 +123,28 @@ def test_password_from_file_and_environment(
     assert [c.become_password for c in fake.commands] == ["from file", "from environment"]
 
 
-def test_a_secret_on_the_command_line_is_refused(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
-    result = pideploy("kubernetes", "--set", "k3s_token=s3cr3t")
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "k3s_token=s3cr3t",
+        'k3s_extra_args=["--datastore-endpoint=postgres://u:s3cr3t@h/db"]',
+        'k3s_extra_args=["--etcd-s3-secret-key", "s3cr3t"]',
+        "k3s_extra_args=--vpn-auth=s3cr3t",
+        'k3s_server_config={"etcd-s3-access-key": "s3cr3t"}',
+    ],
+)
+def test_a_secret_on_the_command_line_is_refused(pideploy: Invoke, fake: FakeRunner, spec: Path, variable: str) -> None:
+    result = pideploy("kubernetes", "--set", variable)
     assert result.exit_code == 2
+    assert "a secret on the command line" in result.stderr
     assert "s3cr3t" not in result.output
     assert fake.commands == []
+
+
+def test_options_without_a_secret_are_taken(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
+    pairs = ('k3s_server_config={"secrets-encryption": true}', 'k3s_extra_args=["--token-file=/x"]')
+    assert pideploy("kubernetes", "--set", pairs[0], "--set", pairs[1]).exit_code == 0
+    assert fake.command.extra_vars["k3s_server_config"] == {"secrets-encryption": True}
 
 
 def test_failure_is_told_host_first(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
@@ -216,13 +233,17 @@ def test_junit(pideploy: Invoke, fake: FakeRunner, spec: Path, home: Path) -> No
 
 
 def test_no_secret_is_kept(pideploy: Invoke, fake: FakeRunner, spec: Path) -> None:
-    spec.write_text(spec.read_text() + "vars:\n  k3s_token: my-very-secret-token\n")
+    hidden = "  k3s_token: my-very-secret-token\n  k3s_server_config: {datastore-endpoint: 'postgres://u:pw@h'}\n"
+    spec.write_text(spec.read_text() + "vars:\n" + hidden)
+    fake.events.insert(5, raw.result("red", status="failed", res={"msg": "cannot reach postgres://u:pw@h"}))
     fake.events.insert(5, raw.result("red", status="failed", res={"msg": "token my-very-secret-token is bad"}))
     result = pideploy("kubernetes", "-v")
     assert "token ******** is bad" in result.stderr
     files = [p for p in ClusterState("red").folder.rglob("*") if p.is_file()]
     assert any(p.name == "events.jsonl" for p in files)
-    assert not any("my-very-secret-token" in text for text in (result.output, *(p.read_text() for p in files)))
+    assert not any(
+        "my-very-secret-token" in text or "u:pw@h" in text for text in (result.output, *(p.read_text() for p in files))
+    )
 
 
 DIFF = {

@@ -84,10 +84,10 @@ LAYERS = [
     {"collector", "junit"},
     {"event_reader"},
     {"results", "events"},
-    {"phases", "errors"},
+    {"phases", "errors", "processes"},
 ]
 LEVEL = {name: number for number, names in enumerate(LAYERS) for name in names}
-SHARED = {"hostlist", "hostlist_bracket", "spec", "artifacts", "artifacts_fetch", "paths"}
+SHARED = {"hostlist", "hostlist_bracket", "spec", "artifacts", "artifacts_fetch", "paths", "spec_secrets"}
 
 
 def imported(path: Path) -> set[str]:

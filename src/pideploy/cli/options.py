@@ -73,8 +73,6 @@ JunitOption = Annotated[
 ]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
-_SECRET = re.compile(r"token|password|passwd|secret", re.IGNORECASE)
-
 
 def find_spec(
     hosts: str = "",
@@ -137,22 +135,25 @@ def variables(pairs: Sequence[str] | None, version: str = "") -> dict[str, Any]:
 
     :raises PideployError: no ``KEY=VALUE``; or a secret, which other users of this machine could read in ``ps``.
     """
+    from ansible_collections.pideploy.k3s.plugins.module_utils.spec_secrets import is_secret, secret_values
+
     found: dict[str, Any] = {"k3s_version": version} if version else {}
     for pair in pairs or ():
         key, equals, text = pair.partition("=")
         key = key.strip()
         if not equals or not re.fullmatch(r"[a-z_][a-z0-9_]*", key):
             raise PideployError("usage", f"--set {pair}: this is no KEY=VALUE", hint="--set swap_state=kept")
-        if _SECRET.search(key):
-            raise PideployError(
-                "usage",
-                f"--set {key}: a secret on the command line can be read by others",
-                hint="put it into a vault-encrypted group_vars file beside the spec, or leave it out: it is generated",
-            )
         try:
             found[key] = json.loads(text)
         except ValueError:
             found[key] = text
+        if is_secret(key) or any(True for _ in secret_values({key: found[key]})):
+            raise PideployError(
+                "usage",
+                f"--set {key}: a secret on the command line can be read by others",
+                hint="put it into a vault-encrypted group_vars file beside the spec; tokens of k3s may be left out:"
+                " they are generated",
+            )
     return found
 
 

@@ -16,6 +16,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Sequence
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import files
 from ansible_collections.pideploy.k3s.plugins.module_utils.service import ACTIVE, State
+from ansible_collections.pideploy.k3s.plugins.module_utils.spec_secrets import SECRET_KEYS, instead_of, secret_flag
 
 __metaclass__ = type
 
@@ -31,9 +32,6 @@ COMMAND_DIRS = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/
 # Units that order time-sync.target after a set clock: of systemd-timesyncd, of chrony. Neither is enabled by default.
 TIME_WAITS = ("systemd-time-wait-sync.service", "chrony-wait.service")
 
-# Keys of config.yaml whose value is, or may hold, a password. Their values go around arguments, diffs and results.
-SECRET_KEYS = ("token", "agent-token", "datastore-endpoint", "etcd-s3-access-key", "etcd-s3-secret-key",
-               "etcd-s3-session-token", "etcd-s3-proxy", "vpn-auth")
 HIDDEN = "(hidden)"
 SET_LATER = "<set at deploy>"
 
@@ -209,9 +207,10 @@ def wanted(
     time_wait: str = "",
 ) -> List[File]:
     """Return the files of a node. A token that is None is none of this run's business and left as it is."""
-    if re.search(r"(?:^|[\s\"'])(?:--?(?:agent-)?token|-t)(?:[\s=\"']|$)", dropin):
-        raise ConfigError("k3s_extra_args holds a token, which every user of the node could read in the process list",
-                          "use k3s_token")
+    flag = secret_flag(dropin)
+    if flag:
+        raise ConfigError("k3s_extra_args holds %s, which every user of the node could read in the process list" % flag,
+                          "use " + instead_of(flag))
     result: List[File] = []
     if token is not None:
         result.append(File(TOKEN, token + "\n", 0o600, secret=True))

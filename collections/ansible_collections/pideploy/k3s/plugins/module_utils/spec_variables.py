@@ -10,6 +10,7 @@ import re
 from typing import Any, Iterable
 
 from ansible_collections.pideploy.k3s.plugins.module_utils.artifacts_cache import is_version
+from ansible_collections.pideploy.k3s.plugins.module_utils.spec_secrets import instead_of, secret_flag
 from ansible_collections.pideploy.k3s.plugins.module_utils.spec_yaml import Vault, nearest
 
 ROLES = os.path.normpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "roles"))
@@ -142,7 +143,19 @@ def check_value(name: str, value: Any, option: dict[str, Any]) -> tuple[str, str
             if problem:
                 wanted = _KINDS.get(option["elements"], option["elements"])
                 return "each item of '%s' must be %s, not %s" % (name, wanted, _show(item, secret)), problem
+    if name == "k3s_extra_args":
+        return _check_flags(name, value)
     return _check_version(name, value) if name == "k3s_version" else None
+
+
+def _check_flags(name: str, value: Any) -> tuple[str, str] | None:
+    """Refuse flags that hold a secret: they would be in the process list of the node, and in a file for everybody."""
+    for item in [value] if isinstance(value, str) else value:
+        flag = secret_flag(str(item))
+        if flag:
+            message = "'%s' of '%s' holds a secret, which every user of the node could read" % (flag, name)
+            return message, "Use %s." % instead_of(flag)
+    return None
 
 
 def _check_version(name: str, value: str) -> tuple[str, str] | None:
