@@ -40,6 +40,9 @@ def status(
 ) -> None:
     """Show the nodes of a cluster as the cluster itself sees them.
 
+    It tells and does not judge: a node that is not Ready is shown, and the exit code is 0 as long as the cluster
+    answers. `pideploy verify --level nodes` is the one that fails.
+
     \b
     Example:
       pideploy status --cluster red

@@ -41,7 +41,11 @@ class Level(StrEnum):
 
 
 AdoptOption = Annotated[
-    bool, typer.Option("--adopt", help="Take over hosts whose k3s pideploy did not install, or of another cluster.")
+    bool,
+    typer.Option(
+        "--adopt",
+        help="Take over hosts whose k3s pideploy did not install. Those of another cluster are always refused.",
+    ),
 ]
 
 
