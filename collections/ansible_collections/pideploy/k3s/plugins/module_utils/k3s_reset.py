@@ -53,6 +53,11 @@ class Remains:
         if len(params["data_dir"].strip("/").split("/")) < 2:
             raise ResetError("k3s_data_dir is '%s': that is no folder of k3s" % params["data_dir"],
                              "a data folder has at least two parts, such as /mnt/k3s")
+        config = k3s_config.parse(files.read_text(self.root, k3s_config.CONFIG) or "")
+        # A host that was reset before, or has a new card, knows its own name alone.
+        name = config.get("node-name") or self.manifest.get("node_name") or os.uname().nodename
+        self.node = {"name": str(name).lower(),
+                     "machine_id": (files.read_text(self.root, "/etc/machine-id") or "").strip()}
         self.units = [unit for unit in k3s_config.UNITS.values() if self._exists("%s/%s" % (k3s_config.UNIT_DIR, unit))]
         self._check_owner(params["cluster"], params["adopt"])
         # /var/lib/kubelet alone may be another distribution's: without a sign of k3s nothing is touched.
@@ -80,8 +85,8 @@ class Remains:
                              "name that cluster, or take the host out of this one")
         if self.units and not cluster and not adopt:
             raise ResetError("this node runs a k3s that pideploy did not install",
-                             "uninstall it there with its own k3s-uninstall.sh, or set the variable preflight_adopt: true "
-                             "to remove it all the same")
+                             "uninstall it there with its own k3s-uninstall.sh, or set the variable "
+                             "preflight_adopt: true to remove it all the same")
 
     def _paths(self) -> List[str]:
         """Files and folders to delete, in order."""

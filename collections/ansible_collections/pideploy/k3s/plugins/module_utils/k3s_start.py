@@ -178,7 +178,8 @@ class Node:
                              % (k3s_config.BINARY, self.binary.sha256[:12], self.params["sha256"][:12]),
                              "run the phase artifacts again")
         self._claim(self.binary)
-        for item, _unused, _unused in self.changes:
+        for change in self.changes:
+            item = change.file
             if item.text is None:
                 files.remove(self.root, item.path)
             else:

@@ -68,6 +68,19 @@ kept:
   type: list
   elements: str
   returned: success
+node:
+  description: What M(pideploy.k3s.k3s_forget) needs to know of this host.
+  type: dict
+  returned: success
+  contains:
+    name:
+      description: The node's name in its cluster. On a host without k3s, the name of the host.
+      type: str
+      returned: success
+    machine_id:
+      description: The host's machine ID.
+      type: str
+      returned: success
 hint:
   description: What to do about a failure.
   type: str
@@ -99,7 +112,8 @@ def main() -> None:
         if changed and not module.check_mode:
             remains.remove()
         kept = remains.kept()
-        module.exit_json(changed=changed, removed=removed, kept=kept, diff=k3s_reset.diff(removed, kept))
+        module.exit_json(changed=changed, removed=removed, kept=kept, node=remains.node,
+                         diff=k3s_reset.diff(removed, kept))
     except (k3s_reset.ResetError, k3s_runtime.RuntimeLeftover) as exc:
         module.fail_json(msg=str(exc), hint=exc.hint)
     except (ServiceError, manifest.ManifestError) as exc:
