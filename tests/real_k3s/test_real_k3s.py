@@ -57,6 +57,19 @@ def test_an_unknown_flag_is_reported_in_k3s_words_and_undone(pis: Pis, real: str
     assert state.split() == ["active"]
 
 
+def test_an_agent_that_was_reset_joins_again(pis: Pis, real: str) -> None:
+    """k3s keeps a password for each node name, which a reset agent no longer has."""
+    agent = pis.names[-1]
+    uid = f"sudo k3s kubectl get node {agent} -o jsonpath={{.metadata.uid}} --ignore-not-found"
+    before = pis.ssh(pis.names[0], uid)
+    pideploy("reset", "--cluster", pis.names[0], "--limit", agent, "--yes")
+    assert before
+    assert pis.ssh(pis.names[0], uid) == ""
+    pideploy("kubernetes", "--hosts", pis.hostlist, "--k3s-version", real)
+    assert pis.ssh(pis.names[0], uid) not in ("", before)
+    assert pis.ssh(agent, "systemctl is-active k3s-agent").strip() == "active"
+
+
 def test_reset_unmounts_and_removes(pis: Pis) -> None:
     pideploy("reset", "--cluster", pis.names[0], "--yes")
     for host in pis.names:
