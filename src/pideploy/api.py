@@ -165,7 +165,10 @@ class Deployer:
         if verb in ("deploy", "verify"):
             known = self.spec.state.deployed(self.spec.digest)
             default = "nodes" if verb == "deploy" and known else "full"
-            variables["verify_level"] = options.get("verify_level") or default
+            level = options.get("verify_level")
+            # What the spec says wins over the default here, as it does for plain ansible-playbook.
+            if level or "verify_level" not in self.spec.raw.get("vars", {}):
+                variables["verify_level"] = level or default
         elif verb == "kubeconfig":
             variables["kubeconfig_dest"] = str(options.get("dest") or self.spec.state.kubeconfig)
         elif verb == "reset":

@@ -332,6 +332,15 @@ def test_a_ready_node_whose_kubelet_is_silent_does_not_pass(fleet: Cluster) -> N
     assert fleet.now < 122
 
 
+def test_a_node_that_has_just_registered_needs_no_lease_yet(fleet: Cluster) -> None:
+    fleet.tables["leases"].pop()
+    made = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(NOW - 3))
+    fleet.tables["nodes"][1]["metadata"]["creationTimestamp"] = made
+    verifier = fleet.verifier(L0, L1)
+    verifier.run()
+    assert outcomes(verifier)["nodes"] == "passed"
+
+
 def test_a_node_with_another_clock_is_heard_of_by_its_next_renewal(fleet: Cluster) -> None:
     fleet.tables["leases"][1] = lease("l1", 70)
     fleet.at = {12: lambda: fleet.tables["leases"].__setitem__(1, lease("l1", 60))}

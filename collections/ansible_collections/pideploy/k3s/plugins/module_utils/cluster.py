@@ -292,6 +292,8 @@ class Verifier:
         problems = {}
         for row in self.rows:
             renewed = leases.get(row["name"], "")
+            if not renewed and row["age_s"] <= LEASE_AGE:
+                continue  # it has just registered; the first Lease follows within 10 s
             if not row["host"] or row["reason"] or renewed != self.renewals.setdefault(row["name"], renewed):
                 continue
             age = self.now() - _moment(renewed)

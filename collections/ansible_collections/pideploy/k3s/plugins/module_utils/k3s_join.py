@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+import base64
+import http.client
+import ssl
+import time
+from typing import Any, Callable, Dict
 
 from ansible_collections.pideploy.k3s.plugins.module_utils import files, k3s_config, manifest, tokens
 
@@ -55,3 +59,35 @@ def read(root: str, data_dir: str, node_ip: str = "") -> Dict[str, Any]:
         "agent_token": tokens.form(token.ca_hash, "node", token.password), "ca_hash": token.ca_hash,
         "version": str(manifest.load(root).get("k3s", {}).get("version", "")),
     }
+
+
+def answers(port: int, password: str) -> bool:
+    """Whether the server on this machine takes agents by now: it says so to whom holds the agents' password."""
+    # Loopback, and nothing that is received is trusted: which CA the agents have to find is in their token.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    connection = http.client.HTTPSConnection("127.0.0.1", port, timeout=5, context=context)
+    login = base64.b64encode(("node:" + password).encode()).decode()
+    try:
+        connection.request("GET", "/v1-k3s/readyz", headers={"Authorization": "Basic " + login})
+        return connection.getresponse().status == 200
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+def wait_until_ready(ready: Callable[[], bool], timeout: float, poll: float = 0.25,
+                     clock: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep) -> bool:
+    """Wait until the server takes agents, and return whether it does.
+
+    An agent that asks some seconds too early is told "503, runtime core not ready" and asks again only after 8 to 10 s:
+    to wait for the server here is what makes a deploy of fresh nodes that much shorter.
+    """
+    deadline = clock() + timeout
+    while not ready():
+        if clock() >= deadline:
+            return False
+        sleep(poll)
+    return True

@@ -29,6 +29,10 @@ options:
     description: k3s's data folder.
     type: path
     default: /var/lib/rancher/k3s
+  timeout:
+    description: Seconds to wait until the server takes agents. Where it does not in time, the agents wait themselves.
+    type: int
+    default: 60
   root:
     description: Folder that stands for the node's file system. Below another than V(/), systemd is not asked.
     type: path
@@ -98,6 +102,7 @@ def main() -> None:
         argument_spec={
             "node_ip": {"type": "str", "default": ""},
             "data_dir": {"type": "path", "default": k3s_config.DATA_DIR},
+            "timeout": {"type": "int", "default": 60},
             "root": {"type": "path", "default": "/"},
         },
         supports_check_mode=True,
@@ -111,6 +116,11 @@ def main() -> None:
             if not state.running:
                 raise k3s_join.JoinError("k3s does not run on this server (%s, %s)" % (state.active, state.sub),
                                          "look at 'journalctl -u k3s' there, then run again")
+            if not module.check_mode:
+                port = int(result["server_url"].rpartition(":")[2])
+                password = tokens.parse(result["agent_token"]).password
+                # An agent that has to wait is no failure: it goes on asking, and verify waits for all of them.
+                k3s_join.wait_until_ready(lambda: k3s_join.answers(port, password), module.params["timeout"])
         module.exit_json(changed=False, **result)
     except (k3s_join.JoinError, tokens.TokenError, service.ServiceError, manifest.ManifestError) as exc:
         reason = k3s_join.unavailable(node_ip, str(exc), getattr(exc, "hint", ""))
